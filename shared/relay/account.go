@@ -1,0 +1,70 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+)
+
+// An Account owns keys, sources, endpoints and events. Nothing of one account
+// is visible to another.
+type Account struct {
+	ID        string
+	Name      string // unique
+	CreatedAt time.Time
+}
+
+// A Scope is a right that an API key carries.
+type Scope string
+
+// The scopes (contract section 2). ScopeManage includes ScopeRead.
+const (
+	ScopeManage  Scope = "webhooks:manage"
+	ScopeRead    Scope = "webhooks:read"
+	ScopePublish Scope = "events:publish"
+	ScopeSources Scope = "sources:manage"
+	ScopeKeys    Scope = "keys:manage"
+)
+
+// Scopes lists every scope.
+func Scopes() []Scope {
+	return []Scope{ScopeManage, ScopeRead, ScopePublish, ScopeSources, ScopeKeys}
+}
+
+// A Key is an API key. Its text is shown once, when it is made; what is kept is
+// its SHA-256.
+type Key struct {
+	ID        string
+	Account   string
+	Name      string
+	Hash      KeyHash
+	Prefix    string // the first 12 characters, for people to tell keys apart
+	Scopes    []Scope
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	RevokedAt time.Time // zero: live
+}
+
+// KeyHash is the SHA-256 of an API key or of a source's token.
+type KeyHash [sha256.Size]byte
+
+// HashSecret returns the hash under which a key or token is known.
+func HashSecret(s Secret) KeyHash { return sha256.Sum256([]byte(s)) }
+
+// Allows reports whether the key carries the scope; webhooks:manage includes
+// webhooks:read.
+func (k Key) Allows(s Scope) bool {
+	return slices.Contains(k.Scopes, s) || s == ScopeRead && slices.Contains(k.Scopes, ScopeManage)
+}
+
+// Check returns nil if the key may be used at now, else an *Error with
+// KindKeyRevoked or KindKeyExpired.
+func (k Key) Check(now time.Time) error {
+	if !k.RevokedAt.IsZero() {
+		return &Error{Kind: KindKeyRevoked, Detail: "This API key has been revoked."}
+	}
+	if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
+		return &Error{Kind: KindKeyExpired, Detail: "This API key has expired."}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package relay
+
+import "time"
+
+// Provider is who calls a source.
+type Provider string
+
+// The providers.
+const (
+	Rivya Provider = "rivya"
+	Sivi  Provider = "sivi"
+)
+
+// Status is whether an endpoint or source is in use.
+type Status string
+
+// The statuses of endpoints and sources.
+const (
+	Active   Status = "active"
+	Disabled Status = "disabled"
+)
+
+// Confirm says whether a Sivi source's terminal events are checked against
+// Sivi's own API before they are relayed.
+type Confirm string
+
+// The values of Confirm. ConfirmPrefer relays what could not be checked to the
+// end, ConfirmRequire rejects it.
+const (
+	ConfirmOff     Confirm = "off"
+	ConfirmPrefer  Confirm = "prefer"
+	ConfirmRequire Confirm = "require"
+)
+
+// A Source is one provider account that calls us at /in/{ID} (Rivya) or
+// /in/{ID}/{token} (Sivi).
+type Source struct {
+	ID        string
+	Account   string
+	Provider  Provider
+	Name      string
+	Status    Status
+	CreatedAt time.Time
+	UpdatedAt time.Time
+
+	// Rivya: the signing secret, and the one before it until OldSecretUntil.
+	// Both empty until the first is set.
+	Secret         Sealed
+	OldSecret      Sealed
+	OldSecretUntil time.Time
+
+	// Sivi: the hash of the token in the URL, the one before it until
+	// OldTokenUntil, and the token itself, to show the URL again.
+	TokenHash     KeyHash
+	OldTokenHash  KeyHash
+	OldTokenUntil time.Time
+	Token         Sealed
+
+	// Sivi: how to ask for a request's status. APIKey empty: never.
+	APIKey  Sealed
+	API     string // general or enterprise
+	Confirm Confirm
+
+	// Version counts writes; UpdateSource succeeds only on the one it read.
+	Version int64
+}
+
+// An Expectation is a Sivi request whose terminal event must come, and is asked
+// for when it does not.
+type Expectation struct {
+	Account   string
+	SourceID  string
+	RequestID string
+	CreatedAt time.Time
+	Asked     int       // how many times Sivi has been asked
+	NextAt    time.Time // when it is asked next; zero: never again
+	GiveUpAt  time.Time
+	// EventID is the terminal event that came or was found, empty while none
+	// has. The first to be set stays: a later one is its duplicate.
+	EventID string
+	// GaveUp: GiveUpAt passed without one.
+	GaveUp bool
+}
