@@ -138,3 +138,6 @@ func hashParts(parts ...string) [32]byte {
 // Millis returns t in UTC, cut to the millisecond, which is the precision of
 // every time that Hookferry stores or shows.
 func Millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// FormatTime returns t as every time is shown: RFC 3339, UTC, milliseconds.
+func FormatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
