@@ -97,7 +97,7 @@ func Hop(due, now time.Time) time.Duration {
 	if wait <= 0 {
 		return 0
 	}
-	return min((wait+time.Second-1).Truncate(time.Second), MaxDelay)
+	return min((wait + time.Second - 1).Truncate(time.Second), MaxDelay)
 }
 
 // The wire form. Names are short because every byte is sent and billed; times
