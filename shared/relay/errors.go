@@ -43,6 +43,8 @@ const (
 	KindLimitExceeded        Kind = "limit_exceeded"
 	KindPayloadTooLarge      Kind = "payload_too_large"
 	KindUnsupportedMediaType Kind = "unsupported_media_type"
+	KindSignatureInvalid     Kind = "signature_invalid" // the receiver's 401 for a Rivya source
+	KindTokenInvalid         Kind = "token_invalid"     // the receiver's 401 for a Sivi source
 	KindInternal             Kind = "internal_error"
 	KindUnavailable          Kind = "unavailable"
 )
