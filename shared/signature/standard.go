@@ -1,0 +1,129 @@
+package signature
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+const secretPrefix = "whsec_"
+
+// The number of bytes that a Standard Webhooks secret decodes to.
+const (
+	MinStandardKey = 24
+	MaxStandardKey = 64
+)
+
+// MaxStandardID is the longest webhook-id that is signed or verified.
+const MaxStandardID = 256
+
+// Base64 has spare bits in its last character; Strict leaves one text for each
+// signature and key.
+var base64Strict = base64.StdEncoding.Strict()
+
+// CheckStandardSecret returns nil if s can be a Standard Webhooks secret: whsec_
+// and the base64 of 24 to 64 bytes. The error wraps ErrNoSecret and does not
+// carry s.
+func CheckStandardSecret(s relay.Secret) error {
+	_, err := standardKey(s)
+	return err
+}
+
+// SignStandard returns the value of webhook-signature for the message id sent at
+// ts (Unix seconds, the value of webhook-timestamp): v1,<base64>, one for each
+// secret and in their order, with spaces between. ErrNoSecret; ErrMalformed if
+// id is empty, holds a full stop or is longer than MaxStandardID: a signature
+// over such an id could stand for another message.
+func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (string, error) {
+	hs, err := macs(secrets, standardKey)
+	if err != nil {
+		return "", err
+	}
+	if err := checkID(id); err != nil {
+		return "", err
+	}
+	timestamp := timestampText(ts)
+	out := make([]byte, 0, len(hs)*(len("v1, ")+base64Strict.EncodedLen(sumSize)))
+	for i, h := range hs {
+		if i > 0 {
+			out = append(out, ' ')
+		}
+		s := finish(h, id, timestamp, body)
+		out = base64Strict.AppendEncode(append(out, "v1,"...), s[:])
+	}
+	return string(out), nil
+}
+
+// VerifyStandard returns nil if header, the value of webhook-signature, holds a
+// v1 signature of webhook-id, webhook-timestamp and body under one of the
+// secrets, and timestamp is within Tolerance of now. Body must be the bytes as
+// they were received. The error wraps one of this package's.
+func VerifyStandard(id, header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
+	hs, err := macs(secrets, standardKey)
+	if err != nil {
+		return err
+	}
+	if err := checkID(id); err != nil {
+		return err
+	}
+	var sums [MaxSignatures]sum
+	n, err := candidates(header, "v1,", ' ', decodeBase64, &sums)
+	if err != nil {
+		return err
+	}
+	if err := parseTimestamp(timestamp, now); err != nil {
+		return err
+	}
+	matched := false
+	for _, h := range hs {
+		if anyEqual(sums[:n], finish(h, id, timestamp, body)) {
+			matched = true
+		}
+	}
+	if !matched {
+		return ErrMismatch
+	}
+	return nil
+}
+
+func checkID(id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("%w: no id", ErrMissing)
+	case len(id) > MaxStandardID:
+		return fmt.Errorf("%w: id over %d bytes", ErrMalformed, MaxStandardID)
+	}
+	return nil
+}
+
+func standardKey(s relay.Secret) ([]byte, error) {
+	text, ok := strings.CutPrefix(s.Reveal(), secretPrefix)
+	if !ok {
+		return nil, fmt.Errorf("%w: want whsec_ at its beginning", ErrNoSecret)
+	}
+	// Decoders of the standard library pass over line breaks.
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
+	}
+	key, err := base64Strict.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
+	}
+	if len(key) < MinStandardKey || len(key) > MaxStandardKey {
+		return nil, fmt.Errorf("%w: want %d to %d bytes in base64 after whsec_", ErrNoSecret, MinStandardKey, MaxStandardKey)
+	}
+	return key, nil
+}
+
+func decodeBase64(text string, into *sum) bool {
+	if len(text) != base64Strict.EncodedLen(sumSize) || strings.ContainsAny(text, "\r\n") {
+		return false
+	}
+	var raw [sumSize + 1]byte // the padding decodes to up to one byte more
+	n, err := base64Strict.Decode(raw[:], []byte(text))
+	copy(into[:], raw[:])
+	return err == nil && n == sumSize
+}
