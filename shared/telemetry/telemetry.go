@@ -1,12 +1,18 @@
 // Package telemetry writes what happened: one wide JSON line for a request or a
 // batch, with counts and measures that are also its metrics, and one line for a
 // failure. A success leaves no line of its own; its record is on the store.
+//
+// In a Lambda the same line is in CloudWatch's embedded metric format: the
+// counts and measures become metrics without a call, see Log.WithMetrics.
+// Identifiers that tie lines to each other (request_id, trace_id) come with the
+// context, see With.
 package telemetry
 
 import (
 	"context"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -49,8 +55,10 @@ const (
 // A Log makes lines. The zero value and nil write nothing. It is safe for
 // concurrent use.
 type Log struct {
-	logger *slog.Logger
-	now    func() time.Time
+	logger  *slog.Logger
+	now     func() time.Time
+	metrics *Metrics
+	classes *classes
 }
 
 // New returns a Log that writes to logger.
@@ -70,7 +78,8 @@ func (l *Log) Failure(ctx context.Context, msg string, err error, attrs ...slog.
 	if l == nil || l.logger == nil {
 		return
 	}
-	l.logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, slog.String("error", err.Error()))...)
+	attrs = append(slices.Clip(attrs), slog.String("error", err.Error()))
+	l.logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, contextAttrs(ctx)...)...)
 }
 
 // A Line collects what happened in one request or batch. It is safe for
@@ -110,12 +119,16 @@ func (l *Line) Count(c Count, n int) {
 	l.counts[c] += n
 }
 
-// CountClass adds 1 to a count and to its class, one of a small fixed set.
+// CountClass adds 1 to a count and to its class, one of a small fixed set: a
+// word of lower-case letters, digits and underscores. What is no such word, or
+// the seventeenth class of a count, is counted as "other", so that no input can
+// make metrics.
 func (l *Line) CountClass(c Count, class string) {
 	if l == nil {
 		return
 	}
 	l.Count(c, 1)
+	class = l.log.class(c, class)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.classes == nil {
@@ -127,9 +140,9 @@ func (l *Line) CountClass(c Count, class string) {
 	l.classes[c][class]++
 }
 
-// Observe adds one value of a measure.
+// Observe adds one value of a measure. What JSON cannot hold is left out.
 func (l *Line) Observe(m Measure, v float64) {
-	if l == nil {
+	if l == nil || math.IsNaN(v) || math.IsInf(v, 0) {
 		return
 	}
 	l.mu.Lock()
@@ -145,25 +158,35 @@ func (l *Line) ObserveDuration(m Measure, d time.Duration) {
 	l.Observe(m, float64(d)/float64(time.Millisecond))
 }
 
-// End writes the line.
+// End writes the line. A line without metrics is written if its level is
+// enabled; one whose counts and measures are metrics always is.
 func (l *Line) End(ctx context.Context, level slog.Level) {
-	if l == nil || l.log == nil || l.log.logger == nil || !l.log.logger.Enabled(ctx, level) {
+	if l == nil || l.log == nil || l.log.logger == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	attrs := slices.Clone(l.attrs)
+	if l.log.metrics != nil && len(l.counts)+len(l.measures) > 0 {
+		l.log.writeMetrics(ctx, level, l)
+		return
+	}
+	l.log.logger.LogAttrs(ctx, level, l.msg, l.wide(ctx)...)
+}
+
+// wide returns all that the line says; the caller holds l.mu.
+func (l *Line) wide(ctx context.Context) []slog.Attr {
+	attrs := append(slices.Clone(l.attrs), contextAttrs(ctx)...)
 	if !l.started.IsZero() {
 		attrs = append(attrs, slog.Float64("duration_ms", float64(l.log.now().Sub(l.started).Microseconds())/1000))
 	}
 	for _, c := range slices.Sorted(maps.Keys(l.counts)) {
 		attrs = append(attrs, slog.Int(string(c), l.counts[c]))
 		for _, class := range slices.Sorted(maps.Keys(l.classes[c])) {
-			attrs = append(attrs, slog.Int(string(c)+"_"+class, l.classes[c][class]))
+			attrs = append(attrs, slog.Int(ClassMetric(c, class), l.classes[c][class]))
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(l.measures)) {
 		attrs = append(attrs, slog.Float64(string(m)+"_max", slices.Max(l.measures[m])))
 	}
-	l.log.logger.LogAttrs(ctx, level, l.msg, attrs...)
+	return attrs
 }
