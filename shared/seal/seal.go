@@ -27,9 +27,10 @@ var ErrOpen = errors.New("sealed secret cannot be opened")
 
 // A Keyring seals and opens. It is safe for concurrent use.
 type Keyring struct {
-	keys   map[int][]byte
-	aeads  map[int]cipher.AEAD
-	newest int
+	keys    map[int][]byte
+	aeads   map[int]cipher.AEAD
+	newest  int
+	sealing int
 }
 
 // A Place is what a secret is bound to: it opens in this place alone.
@@ -61,16 +62,29 @@ func New(keys map[int][]byte) (*Keyring, error) {
 	if r.newest == 0 {
 		return nil, errors.New("sealing keyring is empty")
 	}
+	r.sealing = r.newest
 	return r, nil
 }
 
-// ring is the JSON form: {"keys":{"1":"<base64 of 32 bytes>"}}.
+// ring is the JSON form.
 type ring struct {
-	Keys map[string][]byte `json:"keys"`
+	Keys      map[string][]byte `json:"keys"`
+	Generated relay.Secret      `json:"generated,omitempty"`
+	Sealing   int               `json:"sealing,omitempty"`
 }
 
+// minGenerated is how many random alphanumerics carry 256 bits.
+const minGenerated = 43
+
 // Parse reads the JSON form of a ring, {"keys":{"1":"<base64 of 32 bytes>"}}. Its
-// errors never carry a key.
+// errors never carry a key. Two members are optional:
+//
+//   - "generated": at least 43 random letters and digits, which stand for the
+//     key of version 1. It is what a secret store that can make text but not
+//     base64 starts a ring with: {"keys":{},"generated":"…"}.
+//   - "sealing": the version that seals, instead of the highest. A new key is
+//     put on the ring with the old one still sealing, so that every process can
+//     open what the first of them will seal; then "sealing" is taken out.
 func Parse(b []byte) (*Keyring, error) {
 	var w ring
 	if err := json.Unmarshal(b, &w); err != nil {
@@ -79,12 +93,44 @@ func Parse(b []byte) (*Keyring, error) {
 	keys := map[int][]byte{}
 	for name, key := range w.Keys {
 		v, err := strconv.Atoi(name)
-		if err != nil {
+		if err != nil || strconv.Itoa(v) != name {
 			return nil, errors.New("sealing keyring: a version is not a number")
 		}
 		keys[v] = key
 	}
-	return New(keys)
+	if w.Generated != "" {
+		if keys[1] != nil {
+			return nil, errors.New(`sealing keyring: "generated" stands for key 1, and there is a key 1 too`)
+		}
+		key, err := generated(w.Generated)
+		if err != nil {
+			return nil, err
+		}
+		keys[1] = key
+	}
+	r, err := New(keys)
+	if err != nil || w.Sealing == 0 {
+		return r, err
+	}
+	if _, ok := keys[w.Sealing]; !ok {
+		return nil, fmt.Errorf(`sealing keyring: "sealing" is %d, and there is no such key`, w.Sealing)
+	}
+	r.sealing = w.Sealing
+	return r, nil
+}
+
+// generated returns the key that random text stands for.
+func generated(s relay.Secret) ([]byte, error) {
+	text := s.Reveal()
+	if len(text) < minGenerated {
+		return nil, fmt.Errorf(`sealing keyring: "generated" has %d characters, want %d random letters and digits or more`, len(text), minGenerated)
+	}
+	for _, c := range []byte(text) {
+		if !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
+			return nil, errors.New(`sealing keyring: "generated" has a character that is no letter or digit`)
+		}
+	}
+	return hkdf.Key(sha256.New, []byte(text), nil, "hookferry sealing key 1", 32)
 }
 
 // Generate returns a ring of one fresh key.
@@ -115,9 +161,12 @@ func freshKey() []byte {
 	return key
 }
 
-// Marshal returns the JSON form, secret as it is.
+// Marshal returns the JSON form, secret as it is. Every key is under "keys".
 func (r *Keyring) Marshal() []byte {
 	w := ring{Keys: map[string][]byte{}}
+	if r.sealing != r.newest {
+		w.Sealing = r.sealing
+	}
 	for v, key := range r.keys {
 		w.Keys[strconv.Itoa(v)] = key
 	}
@@ -133,8 +182,8 @@ func (r *Keyring) Seal(s relay.Secret, p Place) relay.Sealed {
 	if s == "" {
 		return ""
 	}
-	sealed := r.aeads[r.newest].Seal(nil, nil, []byte(s.Reveal()), p.data(r.newest))
-	return relay.Sealed(strconv.Itoa(r.newest) + "." + base64.RawStdEncoding.EncodeToString(sealed))
+	sealed := r.aeads[r.sealing].Seal(nil, nil, []byte(s.Reveal()), p.data(r.sealing))
+	return relay.Sealed(strconv.Itoa(r.sealing) + "." + base64.RawStdEncoding.EncodeToString(sealed))
 }
 
 // Open decrypts what Seal gave for the same place; an empty Sealed gives an
@@ -160,9 +209,9 @@ func (r *Keyring) Open(s relay.Sealed, p Place) (relay.Secret, error) {
 	return relay.Secret(secret), nil
 }
 
-// Current reports whether s is sealed under the newest key, or empty.
+// Current reports whether s is sealed under the key that seals now, or empty.
 func (r *Keyring) Current(s relay.Sealed) bool {
-	return s == "" || strings.HasPrefix(string(s), strconv.Itoa(r.newest)+".")
+	return s == "" || strings.HasPrefix(string(s), strconv.Itoa(r.sealing)+".")
 }
 
 // Derive returns 32 bytes that depend on the ring's oldest key and on purpose,

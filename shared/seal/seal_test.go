@@ -8,6 +8,9 @@ import (
 	"hookferry/shared/relay"
 )
 
+// firstKey is HKDF-SHA256 of the text in the test, computed with openssl kdf.
+const firstKey = "BXpp6xsbGSLaBO0B41PoJLSslu3tVLCQN6qSorhiL3M="
+
 var place = Place{Account: "acct_1", Object: "whend_1", Field: "signing_secret"}
 
 func TestASealedSecretOpensInItsOwnPlaceAlone(t *testing.T) {
@@ -60,6 +63,9 @@ func TestRotationKeepsOldSecretsReadable(t *testing.T) {
 
 func TestParseRefusesWhatIsNoRingWithoutShowingIt(t *testing.T) {
 	for _, bad := range []string{"", "{}", `{"keys":{}}`, `{"keys":{"1":"c2hvcnQ="}}`, `{"keys":{"0":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
+		`{"keys":{},"generated":"hunter2hunter2hunter2hunter2hunter2hunter2"}`, `{"keys":{},"generated":"hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"}`,
+		`{"keys":{"1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"generated":"hunter2hunter2hunter2hunter2hunter2hunter2hunter2"}`,
+		`{"keys":{"1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"sealing":2}`, `{"keys":{"+1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
 		`{"keys":{"x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`, `{"keys":{"1":"hunter2!"}}`} {
 		_, err := Parse([]byte(bad))
 		if err == nil {
@@ -67,5 +73,56 @@ func TestParseRefusesWhatIsNoRingWithoutShowingIt(t *testing.T) {
 		} else if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the error shows the key: %v", err)
 		}
+	}
+}
+
+func TestGeneratedTextStandsForTheFirstKey(t *testing.T) {
+	const text = "Zr4u7XwBq0kPd2nYhT8sVg5LcJ1mFa9eRo3iUxKb6WpDtQzMyHvNjSGEClfA0I2O"
+	ring, err := Parse([]byte(`{"keys":{},"generated":"` + text + `"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := ring.Seal("s", place)
+	// What is on a table must open for ever, so the derivation never changes.
+	if got, want := ring.Marshal(), `{"keys":{"1":"`+firstKey+`"}}`; string(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	rotated, err := Parse([]byte(`{"keys":{"2":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"generated":"` + text + `"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := rotated.Open(sealed, place); err != nil || got.Reveal() != "s" {
+		t.Errorf("after a rotation: %v", err)
+	}
+	other, err := Parse([]byte(`{"keys":{},"generated":"` + strings.ToLower(text) + `"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Open(sealed, place); !errors.Is(err, ErrOpen) {
+		t.Errorf("other text opened it: %v", err)
+	}
+}
+
+func TestANewKeyCanBeOnTheRingBeforeItSeals(t *testing.T) {
+	const one, two = `"1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, `"2":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="`
+	parse := func(text string) *Keyring {
+		t.Helper()
+		ring, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ring
+	}
+	before, during := parse(`{"keys":{`+one+`}}`), parse(`{"keys":{`+one+`,`+two+`},"sealing":1}`)
+	during = parse(string(during.Marshal()))
+	after := parse(`{"keys":{` + one + `,` + two + `}}`)
+	// Processes of neighbouring steps run at the same time.
+	for _, pair := range [][2]*Keyring{{before, during}, {during, before}, {during, after}, {after, during}} {
+		if got, err := pair[1].Open(pair[0].Seal("s", place), place); err != nil || got.Reveal() != "s" {
+			t.Errorf("versions %v cannot open what %v sealed: %v", pair[1].Versions(), pair[0].Versions(), err)
+		}
+	}
+	if s := during.Seal("s", place); !during.Current(s) || after.Current(s) {
+		t.Error("Current does not follow the key that seals")
 	}
 }
