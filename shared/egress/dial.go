@@ -1,0 +1,140 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Bounds of what a resolver's answer can make us do.
+const (
+	maxAnswers = 256 // more addresses than that refuse the host
+	maxDials   = 8   // addresses that are tried
+)
+
+// A step is where in making a connection an error came from.
+type step string
+
+const (
+	stepResolve   step = "resolve"
+	stepConnect   step = "connect"
+	stepHandshake step = "tls handshake"
+)
+
+type stepError struct {
+	step step
+	err  error
+}
+
+func (e *stepError) Error() string { return string(e.step) + ": " + e.err.Error() }
+
+func (e *stepError) Unwrap() error { return e.err }
+
+// dial connects to a checked address of a host.
+func (c *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	return c.connect(ctx, hostport)
+}
+
+// dialTLS is dial and the TLS handshake, within one ConnectTimeout.
+func (c *Client) dialTLS(ctx context.Context, _, hostport string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	raw, err := c.connect(ctx, hostport)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.tls.Clone()
+	cfg.ServerName, _, _ = net.SplitHostPort(hostport)
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, &stepError{stepHandshake, err}
+	}
+	return conn, nil
+}
+
+func (c *Client) connect(ctx context.Context, hostport string) (net.Conn, error) {
+	host, portText, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, fmt.Errorf("dial %q: %w", hostport, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("dial %q: %w", hostport, err)
+	}
+	addrs, err := c.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	addrs = addrs[:min(len(addrs), maxDials)]
+	var firstErr error
+	for i, addr := range addrs {
+		conn, err := c.dialOne(ctx, netip.AddrPortFrom(addr, uint16(port)), len(addrs)-i)
+		if err == nil {
+			return conn, nil
+		}
+		if firstErr == nil {
+			firstErr = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, &stepError{stepConnect, firstErr}
+}
+
+// resolve returns the host's addresses, all of them checked, or an error if it
+// has none or a single one is not allowed.
+func (c *Client) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs := []netip.Addr{}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else {
+		if addrs, err = c.cfg.Resolver(ctx, host); err != nil {
+			return nil, &stepError{stepResolve, err}
+		}
+		if len(addrs) == 0 {
+			return nil, &stepError{stepResolve, errNoAddress}
+		}
+		if len(addrs) > maxAnswers {
+			return nil, refuse("the host has more than %d addresses", maxAnswers)
+		}
+	}
+	checked := make([]netip.Addr, len(addrs))
+	for i, addr := range addrs {
+		// The standard resolver gives IPv4 addresses in their mapped form.
+		checked[i] = addr.Unmap()
+		if err := c.cfg.CheckAddr(checked[i]); err != nil {
+			return nil, err
+		}
+	}
+	return checked, nil
+}
+
+// dialOne tries one address, with its share of the time that is left for this
+// and the others that remain.
+func (c *Client) dialOne(ctx context.Context, addr netip.AddrPort, remaining int) (net.Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok && remaining > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(remaining))
+		defer cancel()
+	}
+	return c.dialer.DialContext(ctx, "tcp", addr.String())
+}
+
+// control runs on every socket right before it connects: whatever came before,
+// an address that is not allowed is not connected to.
+func (c *Client) control(_, address string, _ syscall.RawConn) error {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return refuse("the address cannot be read")
+	}
+	return c.cfg.CheckAddr(addr.Addr().Unmap())
+}
