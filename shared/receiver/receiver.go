@@ -1,0 +1,236 @@
+// Package receiver takes the providers' calls: it proves who called, makes the
+// event durable with one send to the events queue, and answers (contract
+// section 7). Nothing else is written, asked or waited for.
+//
+//	POST /in/{source}          a Rivya source; proof: the signature of the body
+//	POST /in/{source}/{token}  a Sivi source; proof: the token
+//
+// # Order of checks
+//
+// What costs nothing and depends on no source comes first (path, method, the
+// declared size), then the source, then what can be proved without the body,
+// then the body, which is never read beyond relay.MaxPayload, then the
+// signature, and only then is the body parsed. So a caller without proof costs
+// at most one source look-up, which is cached, and one bounded read; and it
+// learns what the contract says of a source and nothing more: that it is not
+// there (404), or that the proof is wrong (401).
+//
+// # Duplicates
+//
+// The receiver does not look for them. A provider calls again when our answer
+// got lost after the send, and then the same event is on the queue twice, under
+// two message ids: the dispatcher puts it once and drops the other. So each of
+// the calls is answered 200.
+//
+// # What is logged
+//
+// A refused call leaves a line at INFO, one that failed by our fault at ERROR,
+// with the request id that the caller was told. An accepted one leaves a line at
+// DEBUG, so none by default: its record is the event, and the gateway and the
+// queue count calls and messages for nothing, where a line for each event would
+// cost as much as its queue message. A Sivi token is part of the path, so the
+// path is in no line and in no error.
+package receiver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/telemetry"
+)
+
+// Config is what a receiver needs.
+type Config struct {
+	// Sources finds the source that is called. Its answers may be cached for 5 s.
+	Sources interface {
+		IngestSource(ctx context.Context, id string) (relay.Source, error)
+	}
+	// Events is the lane that an accepted event is sent to.
+	Events relay.Queue
+	// Keys opens the signing secrets that sources are stored with.
+	Keys *seal.Keyring
+	Now  func() time.Time
+	Log  *telemetry.Log // nil: none
+}
+
+// Bounds of what is waited for, so that a caller always gets an answer before
+// its own patience, or the gateway's 30 s, ends.
+const (
+	lookupTimeout = 5 * time.Second
+	sendTimeout   = 5 * time.Second
+)
+
+// New returns the handler of everything under /in/. It is safe for concurrent use.
+func New(c Config) http.Handler { return &receiver{c} }
+
+type receiver struct{ Config }
+
+// A call is one request on its way through the checks.
+type call struct {
+	id     string // of the request
+	now    time.Time
+	source string
+	token  relay.Secret
+	// hasToken tells /in/{source}/ from /in/{source}.
+	hasToken bool
+	line     *telemetry.Line
+}
+
+// ServeHTTP answers one call.
+func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := rc.Now()
+	c := &call{id: relay.NewID(relay.RequestPrefix, now), now: now, line: rc.Log.Line("receive")}
+	c.line.Set(slog.String("request_id", c.id))
+	w.Header().Set("X-Request-Id", c.id)
+
+	ev, err := rc.receive(w, r, c)
+	if err != nil {
+		rc.refuse(w, r, c, err)
+		return
+	}
+	c.line.Count(telemetry.Accepted, 1)
+	c.line.ObserveDuration(telemetry.AcceptLatency, rc.Now().Sub(now))
+	c.line.End(r.Context(), slog.LevelDebug)
+	answer(w, http.StatusOK, struct {
+		Received bool   `json:"received"`
+		ID       string `json:"id"`
+	}{true, ev.ID})
+}
+
+// receive returns the event once it is durable.
+func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (relay.Event, error) {
+	if !c.route(r.URL.Path) {
+		return relay.Event{}, refusal("path", relay.KindNotFound, "There is nothing at this path.")
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return relay.Event{}, refusal("method", relay.KindMethodNotAllowed, "Call this URL with POST.")
+	}
+	if r.ContentLength > relay.MaxPayload {
+		return relay.Event{}, tooLarge()
+	}
+	src, err := rc.lookup(r.Context(), c)
+	if err != nil {
+		return relay.Event{}, err
+	}
+	c.line.Set(slog.String("source_id", src.ID), slog.String("account", src.Account), slog.String("provider", string(src.Provider)))
+
+	var ev relay.Event
+	if src.Provider == relay.Rivya {
+		ev, err = rc.rivya(w, r, c, src)
+	} else {
+		ev, err = rc.sivi(w, r, c, src)
+	}
+	if err != nil {
+		return relay.Event{}, err
+	}
+	ev.Account, ev.SourceID, ev.RequestID, ev.CreatedAt = src.Account, src.ID, c.id, relay.Millis(c.now)
+	c.line.Set(slog.String("event_id", ev.ID), slog.String("event_type", ev.Type))
+	return ev, rc.accept(r.Context(), ev)
+}
+
+// route takes the path apart. It looks at the decoded path, in which a token,
+// made of URL-safe characters, reads as it was given out.
+func (c *call) route(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/in/")
+	if !ok {
+		return false
+	}
+	var token string
+	c.source, token, c.hasToken = strings.Cut(rest, "/")
+	c.token = relay.Secret(token)
+	return c.source != "" && !strings.Contains(token, "/")
+}
+
+// lookup returns the source if it is there, in use, and of the provider whose
+// call this is. The three are one answer.
+func (rc *receiver) lookup(ctx context.Context, c *call) (relay.Source, error) {
+	unknown := refusal("source", relay.KindNotFound, "There is no active source at this URL.")
+	if !plausibleSource(c.source) {
+		return relay.Source{}, unknown
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	src, err := rc.Sources.IngestSource(ctx, c.source)
+	if errors.Is(err, relay.ErrNotFound) {
+		return relay.Source{}, unknown
+	}
+	if err != nil {
+		return relay.Source{}, unavailable(fmt.Errorf("look up source %s: %w", c.source, err))
+	}
+	want := relay.Rivya
+	if c.hasToken {
+		want = relay.Sivi
+	}
+	if src.Status != relay.Active || src.Provider != want {
+		return relay.Source{}, unknown
+	}
+	return src, nil
+}
+
+// plausibleSource keeps what cannot be a source's ID from the store.
+func plausibleSource(id string) bool {
+	if !strings.HasPrefix(id, relay.SourcePrefix) || len(id) > 128 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// read returns the body, or a refusal when it is larger than an event may be.
+func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// What the caller declares is believed for a little only: memory follows the
+	// bytes that come.
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, relay.MaxPayload))
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return nil, tooLarge()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, refusal("body_cut", relay.KindValidation, "The body did not come completely.")
+	}
+	return body.Bytes(), nil
+}
+
+// accept makes the event durable. The caller may have hung up by now: Sivi never
+// calls again, so what has been proved is sent all the same.
+//
+// If we die between the send and the answer, the event is durable and the
+// caller does not know: Rivya calls again, and the dispatcher drops the second.
+func (rc *receiver) accept(ctx context.Context, ev relay.Event) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	if err := rc.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(ev.CreatedAt)); err != nil {
+		return unavailable(fmt.Errorf("send event %s: %w", ev.ID, err))
+	}
+	return nil
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // structs of strings and booleans always marshal
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
+}

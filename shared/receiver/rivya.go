@@ -1,0 +1,128 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"hookferry/shared/rawjson"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/signature"
+)
+
+// The headers that Rivya sends; the prefix is always Rivya's own, whatever our
+// deliveries carry.
+const (
+	headerID        = "Rivya-Webhook-Id"
+	headerTimestamp = "Rivya-Webhook-Timestamp"
+	headerSignature = "Rivya-Webhook-Signature"
+)
+
+// rivya proves and reads a call of a Rivya source.
+func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src relay.Source) (relay.Event, error) {
+	secrets, err := rc.secrets(src, c)
+	if err != nil {
+		return relay.Event{}, err
+	}
+	// A gateway joins repeated headers with commas: so here too, or one call
+	// would be judged in two ways.
+	sig, timestamp := header(r, headerSignature), header(r, headerTimestamp)
+	if sig == "" || timestamp == "" {
+		return relay.Event{}, unsigned(signature.ErrMissing)
+	}
+	body, err := read(w, r)
+	if err != nil {
+		return relay.Event{}, err
+	}
+	if err := signature.VerifyRivya(sig, timestamp, body, c.now, secrets...); err != nil {
+		return relay.Event{}, unsigned(err)
+	}
+
+	id, typ, err := parseRivya(body)
+	if err != nil {
+		return relay.Event{}, err
+	}
+	// The header is not signed. Blanks around a header's value are not part of it.
+	if told := header(r, headerID); told != "" && told != strings.Trim(id, " ") {
+		return relay.Event{}, refusal("id_mismatch", relay.KindValidation, headerID+" is not the id of the body.")
+	}
+	return relay.Event{ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
+		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body)}, nil
+}
+
+// secrets opens the secrets that are valid now: the newest first.
+func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
+	if src.Secret == "" {
+		// Rivya shows the secret only once it has our URL. Until it is set here,
+		// Rivya's own retries keep the event.
+		return nil, &refused{&relay.Error{Kind: relay.KindUnavailable,
+			Detail: "This source has no signing secret yet. Set it, and send the event again."}, "no_secret"}
+	}
+	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: "signing_secret"})
+	if err != nil {
+		return nil, internal(err)
+	}
+	secrets := []relay.Secret{current}
+	if src.OldSecret != "" && c.now.Before(src.OldSecretUntil) {
+		old, err := rc.Keys.Open(src.OldSecret, seal.Place{Account: src.Account, Object: src.ID, Field: "old_signing_secret"})
+		if err != nil {
+			return nil, internal(err)
+		}
+		secrets = append(secrets, old)
+	}
+	return secrets, nil
+}
+
+func header(r *http.Request, name string) string {
+	values := r.Header[name]
+	if len(values) == 1 {
+		return values[0]
+	}
+	return strings.Join(values, ",")
+}
+
+// unsigned turns a signature's error into the answer.
+func unsigned(err error) error {
+	switch {
+	case errors.Is(err, signature.ErrMissing):
+		return refusal("signature_missing", relay.KindSignatureInvalid,
+			"The call is not signed. Send "+headerTimestamp+" and "+headerSignature+".")
+	case errors.Is(err, signature.ErrMalformed):
+		return refusal("signature_malformed", relay.KindSignatureInvalid,
+			headerTimestamp+" must be Unix seconds and "+headerSignature+" v1=<hex>.")
+	case errors.Is(err, signature.ErrStale):
+		return refusal("signature_stale", relay.KindSignatureInvalid,
+			headerTimestamp+" is more than 5 minutes from now.")
+	case errors.Is(err, signature.ErrMismatch):
+		return refusal("signature_mismatch", relay.KindSignatureInvalid,
+			"The signature does not fit the body under this source's signing secret.")
+	}
+	return internal(fmt.Errorf("verify: %w", err))
+}
+
+// parseRivya returns the id and type of a signed body, which is an object in
+// valid JSON and UTF-8 with exactly one of each. The rest of it is handed on as
+// it is.
+func parseRivya(body []byte) (id, typ string, err error) {
+	no := func(what string) (string, string, error) {
+		return "", "", refusal("body", relay.KindValidation, "The body is no event: "+what+".")
+	}
+	if !rawjson.Valid(body) {
+		return no(rawjson.ErrInvalid.Error())
+	}
+	fields, err := rawjson.Fields(body, "id", "type")
+	if err != nil {
+		return no(err.Error())
+	}
+	id, ok := rawjson.String(fields[0])
+	if !ok || !relay.ValidEventID(id) {
+		return no("its id must be a string of 1 to 128 printable ASCII characters")
+	}
+	typ, ok = rawjson.String(fields[1])
+	if !ok || !relay.ValidEventType(typ) {
+		return no("its type must be a name like generation.succeeded")
+	}
+	return id, typ, nil
+}
