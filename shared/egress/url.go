@@ -18,7 +18,7 @@ const MaxURL = 2048
 // nothing.
 var localNames = []string{
 	"localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "mail",
-	"arpa", "invalid", "test", "onion", "alt", "domain", "workgroup", "host", "consul", "kubernetes", "svc", "cluster",
+	"arpa", "invalid", "test", "onion", "alt",
 }
 
 // CheckURL returns nil if raw may be the URL of an endpoint (contract section 4),

@@ -34,9 +34,8 @@ func CheckStandardSecret(s relay.Secret) error {
 
 // SignStandard returns the value of webhook-signature for the message id sent at
 // ts (Unix seconds, the value of webhook-timestamp): v1,<base64>, one for each
-// secret and in their order, with spaces between. ErrNoSecret; ErrMalformed if
-// id is empty, holds a full stop or is longer than MaxStandardID: a signature
-// over such an id could stand for another message.
+// secret and in their order, with spaces between. ErrNoSecret; ErrMissing or
+// ErrMalformed if id is empty or longer than MaxStandardID.
 func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (string, error) {
 	hs, err := macs(secrets, standardKey)
 	if err != nil {
