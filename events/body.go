@@ -8,9 +8,6 @@ import (
 	"hookferry/shared/relay"
 )
 
-// FormatTime returns t as every time is shown. It is relay.FormatTime.
-func FormatTime(t time.Time) string { return relay.FormatTime(t) }
-
 // Body returns the body of an event in format rivya. Data goes into it byte for
 // byte and must be valid JSON; empty data becomes null.
 func Body(id, typ string, createdAt time.Time, data json.RawMessage) []byte {
@@ -21,7 +18,7 @@ func Body(id, typ string, createdAt time.Time, data json.RawMessage) []byte {
 	b = appendText(append(b, `{"id":`...), id)
 	b = appendText(append(b, `,"type":`...), typ)
 	b = appendText(append(b, `,"api_version":`...), relay.APIVersion)
-	b = appendText(append(b, `,"created_at":`...), FormatTime(createdAt))
+	b = appendText(append(b, `,"created_at":`...), relay.FormatTime(createdAt))
 	b = append(b, `,"data":`...)
 	b = append(b, data...)
 	return append(b, '}')
@@ -39,6 +36,10 @@ type (
 		UpdatedAt       string  `json:"updated_at"`
 		Result          *string `json:"result"`
 		Error           *string `json:"error"`
+	}
+	siviCall struct {
+		Status int      `json:"status"`
+		Body   siviBody `json:"body"`
 	}
 	siviBody struct {
 		QueueWaitTime *int    `json:"queueWaitTime"`
@@ -64,9 +65,9 @@ type (
 // the event's.
 func TestBody(format relay.Format, eventID string, createdAt time.Time) []byte {
 	if format == relay.FormatSivi {
-		return marshal(map[string]any{"status": 200, "body": siviBody{Status: "test", RequestID: eventID}})
+		return marshal(siviCall{200, siviBody{Status: "test", RequestID: eventID}})
 	}
-	at := FormatTime(createdAt)
+	at := relay.FormatTime(createdAt)
 	return Body(eventID, relay.TypeTest, createdAt, marshal(map[string]any{"generation": generation{
 		ID: "task_test", Status: "succeeded", Model: "test", CreatedAt: at, UpdatedAt: at}}))
 }
@@ -77,7 +78,7 @@ func TestBody(format relay.Format, eventID string, createdAt time.Time) []byte {
 func DisabledBody(id string, ep relay.Endpoint, at time.Time) []byte {
 	return Body(id, TypeDisabled, at, marshal(map[string]any{"endpoint": disabled{
 		ID: ep.ID, Object: "webhook_endpoint", Name: ep.Name, Status: relay.Disabled,
-		DisabledAt: FormatTime(at), DisabledReason: ep.DisabledReason}}))
+		DisabledAt: relay.FormatTime(at), DisabledReason: ep.DisabledReason}}))
 }
 
 func appendText(b []byte, text string) []byte { return append(b, marshal(text)...) }
