@@ -1,0 +1,61 @@
+# Everything a developer or an operator runs. make help lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+TOOL := $(GO) tool -modfile=.ci/tools.mod
+LDFLAGS := -s -w -buildid=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## run the relay on this machine, keeping its data in .hookferry
+	$(GO) run ./functions/hookferry dev -data .hookferry
+
+.PHONY: deps
+deps: shared/awstest/node_modules/.stamp ## install the servers that the tests of the AWS adapters start
+
+shared/awstest/node_modules/.stamp: shared/awstest/package-lock.json
+	cd shared/awstest && npm ci --no-audit --no-fund
+	touch $@
+
+.PHONY: test
+test: deps ## run every test but those of infra, with the AWS adapters on local servers
+	$(GO) test ./...
+
+RACE := $(addprefix ./shared/,relay/... cache dispatcher poller egress sqlite api receiver telemetry)
+
+.PHONY: race
+race: deps ## run the tests of the concurrent packages with the race detector
+	$(GO) test -race -short $(RACE)
+
+.PHONY: race-packages
+race-packages:
+	@echo $(RACE)
+
+.PHONY: check
+check: ## formatting, vet, layers and lint
+	@test -z "$$(gofmt -l events functions infra shared)" || { echo "not formatted:"; gofmt -l events functions infra shared; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run -c .ci/golangci.yml ./...
+
+.PHONY: bench
+bench: ## run every benchmark once, so that none rots
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: soak
+soak: ## ten minutes of random endpoints and kills, with the ledger at the end
+	$(GO) test ./functions/hookferry -run TestSoak -count=1 -v -timeout 20m -soak 10m
+
+.PHONY: vuln
+vuln: ## look up known vulnerabilities; needs the internet
+	$(TOOL) govulncheck ./...
+
+.PHONY: build
+build: ## build the three Lambdas (arm64, same bytes each time) and the program
+	for f in api receiver dispatcher; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="$(LDFLAGS)" -o build/$$f/bootstrap ./functions/$$f || exit 1; done
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o bin/hookferry ./functions/hookferry
+
+-include infra/infra.mk
