@@ -85,7 +85,7 @@ func TestScheduleIsOneTwoThreeAndDone(t *testing.T) {
 			t.Errorf("after attempt %d with Retry-After %v: got %v %v, want %v %v", c.n, c.retryAfter, got, more, c.want, c.more)
 		}
 	}
-	for _, bad := range []string{"", "1", "1m,,2m", "-1s", "25h", "1us", strings.Repeat("1s,", 20) + "1s"} {
+	for _, bad := range []string{"", "1", "1m,2m", "0s,,2m", "0s,-1s", "0s,25h", "0s,1us", "0s," + strings.Repeat("1s,", 20) + "1s"} {
 		if _, err := ParseSchedule(bad); err == nil {
 			t.Errorf("schedule %q: no error", bad)
 		}

@@ -15,7 +15,7 @@ const MaxRetryAfter = 6 * time.Hour
 const GiveUpAfter = 14 * 24 * time.Hour
 
 // A Schedule is the wait before each attempt of a run, counted from the one
-// before; the first is counted from the acceptance or the start of the run.
+// before. The first is 0.
 type Schedule []time.Duration
 
 // DefaultSchedule is Rivya's: at once, then after 1 minute, 5 minutes, 30
@@ -25,7 +25,8 @@ func DefaultSchedule() Schedule {
 }
 
 // ParseSchedule reads a comma-separated list of 1 to 20 Go durations, each from
-// 0 to 24 h and in whole milliseconds: 0s,1m,5m,30m,2h.
+// 0 to 24 h and in whole milliseconds: 0s,1m,5m,30m,2h. The first is 0s, because
+// the first attempt is made where the event is recorded, at once.
 func ParseSchedule(s string) (Schedule, error) {
 	parts := strings.Split(s, ",")
 	if len(parts) > 20 {
@@ -41,6 +42,9 @@ func ParseSchedule(s string) (Schedule, error) {
 			return nil, fmt.Errorf("retry schedule %q: %q is not within 0s and 24h, in whole milliseconds", s, part)
 		}
 		sched = append(sched, d)
+	}
+	if sched[0] != 0 {
+		return nil, fmt.Errorf("retry schedule %q: the first attempt is at once: begin with 0s", s)
 	}
 	return sched, nil
 }
