@@ -32,6 +32,22 @@ type Metrics struct {
 	Function string // api, receiver or dispatcher
 }
 
+// InLambda returns whose metrics the Lambda writes that this process is, and
+// false if it is none: the stack names its functions hookferry-STAGE-FUNCTION,
+// and Lambda sets AWS_LAMBDA_FUNCTION_NAME. Lookup is os.LookupEnv or stands for
+// it.
+func InLambda(lookup func(string) (string, bool)) (Metrics, bool) {
+	name, ok := lookup("AWS_LAMBDA_FUNCTION_NAME")
+	if !ok {
+		return Metrics{}, false
+	}
+	parts := strings.Split(name, "-")
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return Metrics{Stage: "unknown", Function: name}, true
+	}
+	return Metrics{Stage: parts[1], Function: parts[2]}, true
+}
+
 // WithMetrics returns a Log that writes the counts and measures of its lines as
 // CloudWatch metrics too: the line carries the metadata of the embedded metric
 // format, and each measure all its values, so that percentiles are exact. Such

@@ -295,3 +295,19 @@ func TestAMeasureThatIsNoNumberDoesNotSpoilTheLine(t *testing.T) {
 		d.check(t)
 	}
 }
+
+func TestALambdaKnowsWhoseMetricsItWrites(t *testing.T) {
+	for name, want := range map[string]Metrics{
+		"hookferry-prod-api": {Stage: "prod", Function: "api"},
+		"renamed":            {Stage: "unknown", Function: "renamed"},
+		"hookferry--api":     {Stage: "unknown", Function: "hookferry--api"},
+	} {
+		got, ok := InLambda(func(key string) (string, bool) { return name, key == "AWS_LAMBDA_FUNCTION_NAME" })
+		if !ok || got != want {
+			t.Errorf("%s: got %v, %v, want %v", name, got, ok, want)
+		}
+	}
+	if _, ok := InLambda(func(string) (string, bool) { return "", false }); ok {
+		t.Error("a process outside Lambda takes itself for one")
+	}
+}
