@@ -14,8 +14,6 @@ import (
 	"hookferry/shared/egress"
 )
 
-type slogLevel = slog.Level
-
 func parsed[T any](field func(*Config) *T, parse func(string) (T, error)) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		v, err := parse(text)

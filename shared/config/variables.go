@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -44,7 +45,7 @@ var variables = []Variable{
 			return err
 		}},
 	{Name: "LOG_LEVEL", Default: "info", Meaning: "debug, info, warn or error",
-		set: parsed(func(c *Config) *slogLevel { return &c.LogLevel }, parseLevel)},
+		set: parsed(func(c *Config) *slog.Level { return &c.LogLevel }, parseLevel)},
 	{Name: "ALLOW_PRIVATE_DESTINATIONS", Default: "false", DevDefault: "true",
 		Meaning: "true: deliver to private addresses, by http and on every port; everything but dev refuses to start with it",
 		set:     parsed(func(c *Config) *bool { return &c.AllowPrivateDestinations }, parseBool)},

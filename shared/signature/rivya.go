@@ -3,6 +3,7 @@ package signature
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 
 	"hookferry/shared/relay"
@@ -25,17 +26,18 @@ func CheckRivyaSecret(s relay.Secret) error {
 // at ts (Unix seconds, the value of Rivya-Webhook-Timestamp): v1=<hex>, one for
 // each secret and in their order, with commas between. ErrNoSecret.
 func SignRivya(ts int64, body []byte, secrets ...relay.Secret) (string, error) {
-	hs, err := macs(secrets, rivyaKey)
+	ks, err := keys(secrets, rivyaKey)
 	if err != nil {
 		return "", err
 	}
-	timestamp := timestampText(ts)
-	out := make([]byte, 0, len(hs)*(len("v1=,")+2*sumSize))
-	for i, h := range hs {
+	signed := head("", strconv.FormatInt(ts, 10))
+	var s sum
+	out := make([]byte, 0, len(ks)*(len("v1=,")+2*sumSize))
+	for i, key := range ks {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		s := finish(h, "", timestamp, body)
+		mac(key, signed, body, &s)
 		out = hex.AppendEncode(append(out, "v1="...), s[:])
 	}
 	return string(out), nil
@@ -47,7 +49,7 @@ func SignRivya(ts int64, body []byte, secrets ...relay.Secret) (string, error) {
 // be the bytes as they were received. Several header fields are joined with
 // commas. The error wraps one of this package's.
 func VerifyRivya(header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
-	hs, err := macs(secrets, rivyaKey)
+	ks, err := keys(secrets, rivyaKey)
 	if err != nil {
 		return err
 	}
@@ -59,13 +61,7 @@ func VerifyRivya(header, timestamp string, body []byte, now time.Time, secrets .
 	if err := parseTimestamp(timestamp, now); err != nil {
 		return err
 	}
-	matched := false
-	for _, h := range hs {
-		if anyEqual(sums[:n], finish(h, "", timestamp, body)) {
-			matched = true
-		}
-	}
-	if !matched {
+	if !match(sums[:n], ks, head("", timestamp), body) {
 		return ErrMismatch
 	}
 	return nil

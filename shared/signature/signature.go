@@ -16,10 +16,9 @@ package signature
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
-	"hash"
-	"strconv"
 	"strings"
 	"time"
 
@@ -111,48 +110,51 @@ func candidates(header, prefix string, separator byte, decode func(text string, 
 	return found, nil
 }
 
-// anyEqual compares want with every candidate, whatever the first ones gave.
-func anyEqual(candidates []sum, want sum) bool {
-	found := false
-	for i := range candidates {
-		if hmac.Equal(candidates[i][:], want[:]) {
-			found = true
-		}
-	}
-	return found
-}
-
-// macs starts one HMAC for each secret, or fails if there is none or a single
-// one is unusable.
-func macs(secrets []relay.Secret, key func(relay.Secret) ([]byte, error)) ([]hash.Hash, error) {
+// keys returns the HMAC key of each secret, or fails if there is no secret or a
+// single one is unusable.
+func keys(secrets []relay.Secret, key func(relay.Secret) ([]byte, error)) ([][]byte, error) {
 	if len(secrets) == 0 {
 		return nil, ErrNoSecret
 	}
-	hs := make([]hash.Hash, len(secrets))
+	ks := make([][]byte, len(secrets))
 	for i, s := range secrets {
 		k, err := key(s)
 		if err != nil {
 			return nil, err
 		}
-		hs[i] = hmac.New(sha256.New, k)
+		ks[i] = k
 	}
-	return hs, nil
+	return ks, nil
 }
 
-// finish writes the signed text, the parts before the body and the body, and
-// returns the HMAC.
-func finish(h hash.Hash, id, timestamp string, body []byte) sum {
-	var stack [256]byte
-	head := stack[:0]
+// head returns what is signed before the body: the id, if there is one, and the
+// timestamp, each with a full stop behind it.
+func head(id, timestamp string) []byte {
+	b := make([]byte, 0, len(id)+len(timestamp)+2)
 	if id != "" {
-		head = append(append(head, id...), '.')
+		b = append(append(b, id...), '.')
 	}
-	head = append(append(head, timestamp...), '.')
+	return append(append(b, timestamp...), '.')
+}
+
+// mac puts the HMAC of head and body into out.
+func mac(key, head, body []byte, out *sum) {
+	h := hmac.New(sha256.New, key)
 	h.Write(head)
 	h.Write(body)
-	var s sum
-	h.Sum(s[:0])
-	return s
+	h.Sum(out[:0])
 }
 
-func timestampText(ts int64) string { return strconv.FormatInt(ts, 10) }
+// match reports whether a candidate is the HMAC under one of the keys. It looks
+// at all of both.
+func match(candidates []sum, keys [][]byte, head, body []byte) bool {
+	found := 0
+	var want sum
+	for _, key := range keys {
+		mac(key, head, body, &want)
+		for i := range candidates {
+			found |= subtle.ConstantTimeCompare(candidates[i][:], want[:])
+		}
+	}
+	return found == 1
+}

@@ -3,6 +3,7 @@ package signature
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,20 +38,21 @@ func CheckStandardSecret(s relay.Secret) error {
 // secret and in their order, with spaces between. ErrNoSecret; ErrMissing or
 // ErrMalformed if id is empty or longer than MaxStandardID.
 func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (string, error) {
-	hs, err := macs(secrets, standardKey)
+	ks, err := keys(secrets, standardKey)
 	if err != nil {
 		return "", err
 	}
 	if err := checkID(id); err != nil {
 		return "", err
 	}
-	timestamp := timestampText(ts)
-	out := make([]byte, 0, len(hs)*(len("v1, ")+base64Strict.EncodedLen(sumSize)))
-	for i, h := range hs {
+	signed := head(id, strconv.FormatInt(ts, 10))
+	var s sum
+	out := make([]byte, 0, len(ks)*(len("v1, ")+base64Strict.EncodedLen(sumSize)))
+	for i, key := range ks {
 		if i > 0 {
 			out = append(out, ' ')
 		}
-		s := finish(h, id, timestamp, body)
+		mac(key, signed, body, &s)
 		out = base64Strict.AppendEncode(append(out, "v1,"...), s[:])
 	}
 	return string(out), nil
@@ -61,7 +63,7 @@ func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (st
 // secrets, and timestamp is within Tolerance of now. Body must be the bytes as
 // they were received. The error wraps one of this package's.
 func VerifyStandard(id, header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
-	hs, err := macs(secrets, standardKey)
+	ks, err := keys(secrets, standardKey)
 	if err != nil {
 		return err
 	}
@@ -76,13 +78,7 @@ func VerifyStandard(id, header, timestamp string, body []byte, now time.Time, se
 	if err := parseTimestamp(timestamp, now); err != nil {
 		return err
 	}
-	matched := false
-	for _, h := range hs {
-		if anyEqual(sums[:n], finish(h, id, timestamp, body)) {
-			matched = true
-		}
-	}
-	if !matched {
+	if !match(sums[:n], ks, head(id, timestamp), body) {
 		return ErrMismatch
 	}
 	return nil
