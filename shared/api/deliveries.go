@@ -1,0 +1,112 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"hookferry/events"
+	"hookferry/shared/relay"
+)
+
+func (s *server) listAttempts(c *call) (answer, error) {
+	q := c.filters()
+	f := relay.AttemptFilter{
+		Status:  word(q, "status", relay.AttemptSucceeded, relay.AttemptFailed, relay.AttemptSkipped),
+		Final:   q.flag("final"),
+		EventID: q.text("event_id", "an event's id", relay.ValidEventID),
+	}
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	ep, err := s.endpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	binding := q.binding("deliveries/" + ep.ID)
+	p, err := s.page(c, binding)
+	if err != nil {
+		return answer{}, err
+	}
+	attempts, next, err := s.Store.Attempts(c.ctx(), ep.ID, f, p)
+	if err != nil {
+		return answer{}, fmt.Errorf("list attempts of %s: %w", ep.ID, err)
+	}
+	return s.listed(binding, each(attempts, attemptWire), next)
+}
+
+// testEndpoint sends a webhook.test to the endpoint alone, also while it is
+// disabled.
+func (s *server) testEndpoint(c *call) (answer, error) {
+	if err := c.noFields(); err != nil {
+		return answer{}, err
+	}
+	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, c.now), Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
+		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: c.now, RequestID: c.id, Only: ep.ID}
+	ev.Payload = relay.NewPayload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
+	ans, err := s.accept(c, ev)
+	if err == nil {
+		s.audit(c, "endpoint.test", ep.ID)
+	}
+	return ans, err
+}
+
+// noFields reads a body that has nothing to say.
+func (c *call) noFields() error {
+	o, err := c.object()
+	if err != nil {
+		return err
+	}
+	return o.done()
+}
+
+// wireRun is a run of a delivery that has been started.
+type wireRun struct {
+	Object        string               `json:"object"`
+	EventID       string               `json:"event_id"`
+	EventType     string               `json:"event_type"`
+	EndpointID    string               `json:"endpoint_id"`
+	Run           int                  `json:"run"`
+	Status        relay.DeliveryStatus `json:"status"`
+	Attempts      int                  `json:"attempts"`
+	NextAttemptID string               `json:"next_attempt_id"`
+	NextAttemptAt moment               `json:"next_attempt_at"`
+}
+
+// retryDelivery starts a new run of the delivery that the attempt belongs to. A
+// run that is still going on ends: its messages are of an older run.
+func (s *server) retryDelivery(c *call) (answer, error) {
+	if err := c.noFields(); err != nil {
+		return answer{}, err
+	}
+	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	id := c.r.PathValue("attempt_id")
+	if !relay.ValidAttemptID(id) {
+		return answer{}, notFound("delivery attempt")
+	}
+	a, err := s.Store.Attempt(c.ctx(), c.account(), ep.ID, id)
+	if err != nil {
+		return answer{}, found(fmt.Errorf("read attempt %s: %w", id, err), "delivery attempt")
+	}
+	run, err := s.Store.StartRun(c.ctx(), a.Account, a.EventID, ep.ID, c.id, c.now)
+	if err != nil {
+		return answer{}, found(fmt.Errorf("start run of %s to %s: %w", a.EventID, ep.ID, err), "event")
+	}
+	// If the send fails, or we die before it, the run is on record as due, and
+	// the repair walk finds it.
+	ref := relay.EventRef{Account: a.Account, ID: a.EventID, CreatedAt: a.EventCreatedAt}
+	m := relay.NewAttemptMessage(ref, ep.ID, run.Number, 1, run.StartedAt, run.StartedAt.Add(relay.GiveUpAfter))
+	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
+		return answer{}, fmt.Errorf("queue run %d of %s to %s: %w", run.Number, a.EventID, ep.ID, err)
+	}
+	s.audit(c, "delivery.retry", id)
+	return answer{status: http.StatusAccepted, body: wireRun{Object: "webhook_delivery_run", EventID: a.EventID,
+		EventType: a.EventType, EndpointID: ep.ID, Run: run.Number, Status: relay.DeliveryPending,
+		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt)}}, nil
+}

@@ -1,0 +1,274 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+)
+
+// casTries is how often a change is applied anew to what another call has
+// written meanwhile.
+const casTries = 6
+
+// Fields of seal.Place.
+const (
+	placeSecret    = "signing_secret"
+	placeOldSecret = "old_signing_secret"
+	placeToken     = "token"
+	placeAPIKey    = "sivi_api_key"
+)
+
+// validID reports whether id can be one of ours. Others are not looked up.
+func validID(prefix, id string) bool {
+	rest, ok := strings.CutPrefix(id, prefix)
+	return ok && len(rest) >= 20 && len(rest) <= 64 && !strings.ContainsFunc(rest, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-'
+	})
+}
+
+// endpoint returns the endpoint of the path, consistently, deleted ones too.
+func (s *server) endpoint(c *call) (relay.Endpoint, error) {
+	id := c.r.PathValue("id")
+	if !validID(relay.EndpointPrefix, id) {
+		return relay.Endpoint{}, notFound("endpoint")
+	}
+	ep, err := s.Store.Endpoint(c.ctx(), c.account(), id)
+	if err != nil {
+		return relay.Endpoint{}, found(fmt.Errorf("read endpoint %s: %w", id, err), "endpoint")
+	}
+	return ep, nil
+}
+
+// liveEndpoint is endpoint, but for a deleted one.
+func (s *server) liveEndpoint(c *call) (relay.Endpoint, error) {
+	ep, err := s.endpoint(c)
+	if err == nil && ep.Deleted() {
+		err = revoked()
+	}
+	return ep, err
+}
+
+func revoked() *relay.Error {
+	return &relay.Error{Kind: relay.KindEndpointRevoked, Detail: "This endpoint has been deleted. Create a new one."}
+}
+
+// changeEndpoint applies change to the endpoint as it is now until no other
+// write comes between, and returns it as written. change returns the names of
+// the fields it changed; none means that there is nothing to write. It may run
+// several times.
+func (s *server) changeEndpoint(c *call, id string, change func(*relay.Endpoint) ([]string, error)) (relay.Endpoint, []string, error) {
+	for range casTries {
+		ep, err := s.Store.Endpoint(c.ctx(), c.account(), id)
+		if err != nil {
+			return ep, nil, found(fmt.Errorf("read endpoint %s: %w", id, err), "endpoint")
+		}
+		fields, err := change(&ep)
+		if err != nil || len(fields) == 0 {
+			return ep, nil, err
+		}
+		ep.UpdatedAt = c.now
+		if err = s.Store.UpdateEndpoint(c.ctx(), ep); err == nil {
+			return ep, fields, nil
+		}
+		if !errors.Is(err, relay.ErrConflict) {
+			return ep, nil, found(fmt.Errorf("write endpoint %s: %w", id, err), "endpoint")
+		}
+	}
+	return relay.Endpoint{}, nil, fmt.Errorf("write endpoint %s: %w, %d times", id, relay.ErrConflict, casTries)
+}
+
+// answerEndpoint answers an endpoint with its counters; secret is shown if it
+// is not empty.
+func (s *server) answerEndpoint(c *call, status int, ep relay.Endpoint, secret relay.Secret) (answer, error) {
+	counters, err := s.Store.Counters(c.ctx(), ep.ID)
+	if err != nil {
+		return answer{}, fmt.Errorf("read counters of %s: %w", ep.ID, err)
+	}
+	w := endpointWire(ep, counters[ep.ID])
+	w.SigningSecret = secret.Reveal()
+	return answer{status: status, body: w}, nil
+}
+
+func (s *server) createEndpoint(c *call) (answer, error) {
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	f := endpointFields{
+		Name:       new(need(o, "name", aLine)),
+		URL:        new(need(o, "url", aString)),
+		EventTypes: new(need(o, "event_types", listOf(1, maxEventTypes, anEventType))),
+	}
+	f.take(o)
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	if err := s.checkEndpointFields(c, f); err != nil {
+		return answer{}, err
+	}
+	ep := relay.Endpoint{ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(),
+		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya},
+		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now}
+	fields := f.apply(&ep, c.now)
+	secret := s.newSecret(&ep)
+	if err := s.putEndpoint(c, ep); err != nil {
+		return answer{}, err
+	}
+	s.audit(c, "endpoint.create", ep.ID, fields...)
+	w := endpointWire(ep, relay.Counters{})
+	w.SigningSecret = secret.Reveal()
+	return answer{status: http.StatusCreated, body: w}, nil
+}
+
+// newSecret gives the endpoint a fresh signing secret and returns it.
+func (s *server) newSecret(ep *relay.Endpoint) relay.Secret {
+	secret := relay.NewSigningSecret()
+	ep.Secret = s.Keys.Seal(secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: placeSecret})
+	ep.SecretPreview = secret.Preview()
+	return secret
+}
+
+func (s *server) putEndpoint(c *call, ep relay.Endpoint) error {
+	err := s.Store.CreateEndpoint(c.ctx(), ep, s.EndpointLimit)
+	if errors.Is(err, relay.ErrLimit) {
+		return &relay.Error{Kind: relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d endpoints, which is its limit. Delete one first.", s.EndpointLimit)}
+	}
+	if err != nil {
+		return fmt.Errorf("create endpoint: %w", err)
+	}
+	return nil
+}
+
+func (s *server) listEndpoints(c *call) (answer, error) {
+	binding := c.filters().binding("webhooks")
+	p, err := s.page(c, binding)
+	if err != nil {
+		return answer{}, err
+	}
+	eps, next, err := s.Store.Endpoints(c.ctx(), c.account(), p)
+	if err != nil {
+		return answer{}, fmt.Errorf("list endpoints: %w", err)
+	}
+	counters := map[string]relay.Counters{}
+	if ids := each(eps, func(e relay.Endpoint) string { return e.ID }); len(ids) > 0 {
+		if counters, err = s.Store.Counters(c.ctx(), ids...); err != nil {
+			return answer{}, fmt.Errorf("read counters: %w", err)
+		}
+	}
+	return s.listed(binding, each(eps, func(e relay.Endpoint) wireEndpoint { return endpointWire(e, counters[e.ID]) }), next)
+}
+
+func (s *server) readEndpoint(c *call) (answer, error) {
+	ep, err := s.endpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.answerEndpoint(c, http.StatusOK, ep, "")
+}
+
+func (s *server) patchEndpoint(c *call) (answer, error) {
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	f := endpointFields{
+		Name:       field(o, "name", aLine),
+		URL:        field(o, "url", aString),
+		EventTypes: field(o, "event_types", listOf(1, maxEventTypes, anEventType)),
+	}
+	f.take(o)
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.checkEndpointFields(c, f); err != nil {
+		return answer{}, err
+	}
+	if f.Status != nil && *f.Status == relay.Active {
+		// Before the endpoint is active: one with old failures on its count would
+		// soon be disabled again.
+		if err := s.Store.ResetCounters(c.ctx(), ep.ID); err != nil {
+			return answer{}, fmt.Errorf("reset counters of %s: %w", ep.ID, err)
+		}
+	}
+	ep, fields, err := s.changeEndpoint(c, ep.ID, func(ep *relay.Endpoint) ([]string, error) {
+		if ep.Deleted() {
+			return nil, revoked()
+		}
+		return f.apply(ep, c.now), nil
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if len(fields) > 0 {
+		s.audit(c, "endpoint.update", ep.ID, fields...)
+	}
+	return s.answerEndpoint(c, http.StatusOK, ep, "")
+}
+
+func (s *server) deleteEndpoint(c *call) (answer, error) {
+	ep, err := s.endpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	ep, fields, err := s.changeEndpoint(c, ep.ID, func(ep *relay.Endpoint) ([]string, error) {
+		if ep.Deleted() {
+			return nil, nil
+		}
+		if ep.Status != relay.Disabled {
+			ep.Disable(relay.DisabledManual, c.now)
+		}
+		ep.RevokedAt = c.now
+		return []string{"status", "disabled_at", "revoked_at"}, nil
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if len(fields) > 0 {
+		s.audit(c, "endpoint.delete", ep.ID, fields...)
+	}
+	return s.answerEndpoint(c, http.StatusOK, ep, "")
+}
+
+func (s *server) rotateSecret(c *call) (answer, error) {
+	overlap, err := c.overlap()
+	if err != nil {
+		return answer{}, err
+	}
+	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	// Sealed once: if a write that was reported as a conflict did take effect,
+	// the endpoint is found with it, and the secret before it is not lost.
+	fresh := ep
+	secret := s.newSecret(&fresh)
+	ep, fields, err := s.changeEndpoint(c, ep.ID, func(ep *relay.Endpoint) ([]string, error) {
+		if ep.Deleted() {
+			return nil, revoked()
+		}
+		if ep.Secret == fresh.Secret {
+			return nil, nil
+		}
+		place := seal.Place{Account: ep.Account, Object: ep.ID, Field: placeSecret}
+		old, until, err := s.reseal(ep.Secret, place, placeOldSecret, c.now.Add(overlap), overlap)
+		if err != nil {
+			return nil, err
+		}
+		ep.Secret, ep.SecretPreview, ep.OldSecret, ep.OldSecretUntil = fresh.Secret, fresh.SecretPreview, old, until
+		return []string{"signing_secret"}, nil
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	s.audit(c, "endpoint.rotate_secret", ep.ID, append(fields, "overlap_seconds")...)
+	return s.answerEndpoint(c, http.StatusOK, ep, secret)
+}

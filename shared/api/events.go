@@ -1,0 +1,213 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"hookferry/events"
+	"hookferry/shared/relay"
+	"hookferry/shared/telemetry"
+)
+
+const (
+	maxIdempotencyKey = 255
+	idempotencyLife   = 24 * time.Hour
+)
+
+func (s *server) listEvents(c *call) (answer, error) {
+	q := c.filters()
+	f := relay.EventFilter{
+		Type: q.text("type", "an event type, like generation.succeeded", relay.ValidEventType),
+		Status: word(q, "status", relay.EventPending, relay.EventDelivered, relay.EventFailed,
+			relay.EventSkipped, relay.EventUnmatched, relay.EventRejected),
+		SourceID: q.text("source_id", "a source's id", func(v string) bool { return validID(relay.SourcePrefix, v) }),
+		Since:    q.instant("since"),
+		Until:    q.instant("until"),
+	}
+	if q.err == nil && !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		q.fail(relay.Invalid("until", "until must be after since."))
+	}
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	binding := q.binding("webhook-events")
+	p, err := s.page(c, binding)
+	if err != nil {
+		return answer{}, err
+	}
+	evs, next, err := s.Store.Events(c.ctx(), c.account(), f, p)
+	if err != nil {
+		return answer{}, fmt.Errorf("list events: %w", err)
+	}
+	return s.listed(binding, each(evs, eventWire), next)
+}
+
+func (s *server) readEvent(c *call) (answer, error) {
+	id := c.r.PathValue("id")
+	if !relay.ValidEventID(id) {
+		return answer{}, notFound("event")
+	}
+	r, err := s.Store.Event(c.ctx(), c.account(), id, true)
+	if err != nil {
+		return answer{}, found(fmt.Errorf("read event: %w", err), "event")
+	}
+	kept, listed, err := s.Store.Deliveries(c.ctx(), r)
+	if err != nil {
+		return answer{}, fmt.Errorf("read deliveries: %w", err)
+	}
+	payload, err := shownPayload(r.Payload)
+	if err != nil {
+		return answer{}, internal(err)
+	}
+	ds, confirmed := allDeliveries(r, kept, listed)
+	if confirmed && r.VerifiedBy == relay.VerifiedByToken {
+		r.VerifiedBy = relay.VerifiedByTokenFetch
+	}
+	w := wireEventDetail{wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
+		Payload: payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{}}
+	for _, d := range ds {
+		// Of an event that was refused nothing goes out.
+		if d.EndpointID != relay.Confirmation && w.Status != relay.EventRejected {
+			w.Deliveries = append(w.Deliveries, deliveryWire(d))
+		}
+	}
+	for _, u := range r.Unmatched {
+		if u.Reason != relay.MismatchOnly {
+			w.Unmatched = append(w.Unmatched, wireUnmatched(u))
+		}
+	}
+	return ok(w)
+}
+
+// allDeliveries completes what a store keeps of an event's deliveries: of an
+// event that is not listed yet, the others are to come. confirmed says that the
+// provider has been asked, and it is true.
+func allDeliveries(r relay.EventRecord, kept []relay.Delivery, listed bool) (ds []relay.Delivery, confirmed bool) {
+	ds = slices.Clone(kept)
+	has := map[string]bool{}
+	for _, d := range ds {
+		has[d.EndpointID] = true
+		confirmed = confirmed || d.EndpointID == relay.Confirmation && d.Status == relay.DeliverySucceeded
+	}
+	for _, id := range r.Matched {
+		if !listed && !has[id] {
+			ds = append(ds, relay.Delivery{EndpointID: id, Run: r.Latest(id), Status: relay.DeliveryPending})
+		}
+	}
+	slices.SortStableFunc(ds, func(a, b relay.Delivery) int {
+		return slices.Index(r.Matched, a.EndpointID) - slices.Index(r.Matched, b.EndpointID)
+	})
+	return ds, confirmed
+}
+
+// shownPayload returns a payload as JSON, or as a string if it is none.
+func shownPayload(p relay.Payload) (any, error) {
+	body, err := p.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid(body) {
+		return string(body), nil
+	}
+	return json.RawMessage(body), nil
+}
+
+func (s *server) publishEvent(c *call) (answer, error) {
+	key, err := c.idempotencyKey()
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	typ := need(o, "type", publishable)
+	data := need(o, "data", anObject)
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
+		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id}
+	if len(events.Body(ev.ID, ev.Type, ev.CreatedAt, data)) > relay.MaxPayload {
+		return answer{}, tooLarge()
+	}
+	if key != "" {
+		// The record first: whoever repeats the call, because its answer or the
+		// send below was lost, sends the same event again, and the dispatcher
+		// drops what it has.
+		r := relay.Idempotency{Account: c.account(), Key: sha256.Sum256([]byte(key)), Body: sha256.Sum256(o.body),
+			EventID: ev.ID, CreatedAt: c.now, ExpiresAt: c.now.Add(idempotencyLife)}
+		existing, err := s.Store.PutIdempotency(c.ctx(), r)
+		if err != nil {
+			return answer{}, fmt.Errorf("record idempotency key: %w", err)
+		}
+		if existing != nil {
+			if existing.Body != r.Body {
+				return answer{}, &relay.Error{Kind: relay.KindIdempotencyConflict,
+					Detail: "This Idempotency-Key was used with another body in the last 24 hours. Take a new key for a new event."}
+			}
+			ev.ID, ev.CreatedAt = existing.EventID, existing.CreatedAt
+		}
+	}
+	ev.Payload = relay.NewPayload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
+	return s.accept(c, ev)
+}
+
+// accept puts the event on the queue, which is its acceptance, and answers it.
+func (s *server) accept(c *call, ev relay.Event) (answer, error) {
+	if err := s.Events.Send(c.ctx(), relay.NewEventMessage(ev).Outgoing(c.now)); err != nil {
+		return answer{}, fmt.Errorf("queue event: %w", err)
+	}
+	c.line.Count(telemetry.Accepted, 1)
+	return answer{status: http.StatusAccepted,
+		body: eventWire(relay.EventSummary{Event: ev, Status: relay.EventPending})}, nil
+}
+
+// publishable reads the type of an event that a client publishes.
+func publishable(param string, raw json.RawMessage) (string, error) {
+	typ, err := aString(param, raw)
+	if err != nil {
+		return "", err
+	}
+	if relay.ReservedType(typ) {
+		return "", relay.Invalid(param, "Types that begin with webhook. or endpoint. cannot be published.")
+	}
+	return typ, checkType(param, typ)
+}
+
+func anObject(param string, raw json.RawMessage) (json.RawMessage, error) {
+	if raw[0] != '{' {
+		return nil, relay.Invalid(param, "%s must be an object.", param)
+	}
+	return raw, nil
+}
+
+// idempotencyKey returns the header's value, or "" if there is none.
+func (c *call) idempotencyKey() (string, error) {
+	values := c.r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	if v := values[0]; len(values) > 1 || v == "" || len(v) > maxIdempotencyKey || !asciiFrom(v, 0x21) {
+		return "", relay.Invalid("Idempotency-Key", "Idempotency-Key must be given once and have 1 to %d visible ASCII characters.", maxIdempotencyKey)
+	}
+	return values[0], nil
+}
+
+type wireEventType struct {
+	Object      string          `json:"object"`
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Schema      json.RawMessage `json:"schema"`
+	Sample      json.RawMessage `json:"sample"`
+}
+
+func (s *server) listEventTypes(*call) (answer, error) {
+	return ok(list{Object: "list", Data: each(events.Catalogue(), func(t events.Type) wireEventType {
+		return wireEventType{Object: "event_type", Name: t.Name, Description: t.Description, Schema: t.Schema, Sample: t.Sample}
+	})})
+}

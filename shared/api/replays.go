@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// What a replay selects (relay.Replay.Select).
+const (
+	selectFailed  = string(relay.AttemptFailed)
+	selectSkipped = string(relay.AttemptSkipped)
+	selectBad     = "bad"
+	selectAll     = "all"
+)
+
+// A dry run looks at no more than this many attempts and pages.
+const (
+	dryRunAttempts = 10_000
+	dryRunPages    = 200
+)
+
+func (s *server) createReplay(c *call) (answer, error) {
+	q := c.filters()
+	dry := q.flag("dry_run")
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	r := relay.Replay{ID: relay.NewID(relay.ReplayPrefix, c.now), Account: c.account(), Select: selectBad, MaxPerSecond: 10,
+		Status: relay.ReplayRunning, CreatedAt: c.now, UpdatedAt: c.now, Until: c.now}
+	r.Since = need(o, "since", anInstant)
+	given := []string{"since"}
+	if until := field(o, "until", anInstant); until != nil {
+		r.Until, given = *until, append(given, "until")
+	}
+	if sel := field(o, "status", oneOf(selectFailed, selectSkipped, selectAll)); sel != nil {
+		r.Select, given = *sel, append(given, "status")
+	}
+	if rate := field(o, "max_per_second", anInteger(1, 100)); rate != nil {
+		r.MaxPerSecond, given = *rate, append(given, "max_per_second")
+	}
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	if !r.Since.Before(r.Until) {
+		return answer{}, relay.Invalid("since", "since must be before until, which is now if it is not given.")
+	}
+	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	r.EndpointID = ep.ID
+	if dry != nil && *dry {
+		return s.dryRun(c, r)
+	}
+	if err := s.Store.CreateReplay(c.ctx(), r); err != nil {
+		return answer{}, fmt.Errorf("create replay: %w", err)
+	}
+	m := relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
+		EndpointID: ep.ID, Step: 1, DueAt: c.now, GiveUpAt: c.now.Add(relay.GiveUpAfter)}
+	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
+		// Nothing will work on it: do not leave one that seems to run.
+		s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)
+		return answer{}, fmt.Errorf("queue replay %s: %w", r.ID, err)
+	}
+	s.audit(c, "replay.create", r.ID, given...)
+	return answer{status: http.StatusAccepted, body: replayWire(r)}, nil
+}
+
+func (s *server) endReplay(ctx context.Context, r relay.Replay, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r.Version, r.Status, r.UpdatedAt, r.FinishedAt = 1, relay.ReplayCancelled, now, now
+	if err := s.Store.UpdateReplay(ctx, r); err != nil {
+		s.Log.Failure(ctx, "cancel replay that could not be queued", err)
+	}
+}
+
+type wireDryRun struct {
+	Object string `json:"object"`
+	Count  int    `json:"count"`
+	Exact  bool   `json:"exact"` // false: there are more, the count was stopped
+}
+
+// replayFilter selects the last attempts of the runs that a replay looks at.
+func replayFilter(r relay.Replay) relay.AttemptFilter {
+	f := relay.AttemptFilter{Final: new(true), Since: r.Since, Until: r.Until}
+	switch r.Select {
+	case selectFailed, selectSkipped:
+		f.Status = relay.AttemptStatus(r.Select)
+	case selectBad:
+		f.Bad = true
+	}
+	return f
+}
+
+// dryRun counts the events of which a run in the time range ended as the replay
+// selects. The replay itself leaves out those that have been delivered since.
+func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
+	seen, looked := map[string]bool{}, 0
+	p := relay.Page{Limit: 100}
+	for range dryRunPages {
+		attempts, next, err := s.Store.Attempts(c.ctx(), r.EndpointID, replayFilter(r), p)
+		if err != nil {
+			return answer{}, fmt.Errorf("list attempts of %s: %w", r.EndpointID, err)
+		}
+		for _, a := range attempts {
+			seen[a.EventID] = true
+		}
+		looked += len(attempts)
+		p.After = next
+		if next == "" || looked >= dryRunAttempts {
+			break
+		}
+	}
+	return ok(wireDryRun{Object: "webhook_replay_dry_run", Count: len(seen), Exact: p.After == ""})
+}
+
+func (s *server) replay(c *call) (relay.Replay, error) {
+	id := c.r.PathValue("id")
+	if !validID(relay.ReplayPrefix, id) {
+		return relay.Replay{}, notFound("replay")
+	}
+	r, err := s.Store.Replay(c.ctx(), c.account(), id)
+	if err != nil {
+		return r, found(fmt.Errorf("read replay %s: %w", id, err), "replay")
+	}
+	return r, nil
+}
+
+func (s *server) readReplay(c *call) (answer, error) {
+	r, err := s.replay(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(replayWire(r))
+}
+
+// cancelReplay ends a replay that runs; one that has ended stays as it is.
+func (s *server) cancelReplay(c *call) (answer, error) {
+	for range casTries {
+		r, err := s.replay(c)
+		if err != nil {
+			return answer{}, err
+		}
+		if r.Status != relay.ReplayRunning {
+			return ok(replayWire(r))
+		}
+		r.Status, r.UpdatedAt, r.FinishedAt = relay.ReplayCancelled, c.now, c.now
+		err = s.Store.UpdateReplay(c.ctx(), r)
+		if err == nil {
+			s.audit(c, "replay.cancel", r.ID, "status")
+			return ok(replayWire(r))
+		}
+		if !errors.Is(err, relay.ErrConflict) {
+			return answer{}, found(fmt.Errorf("write replay %s: %w", r.ID, err), "replay")
+		}
+	}
+	return answer{}, fmt.Errorf("cancel replay: %w, %d times", relay.ErrConflict, casTries)
+}

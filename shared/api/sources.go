@@ -1,0 +1,333 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+)
+
+// sourceFields are the fields of a source that a client sets; nil: not given.
+type sourceFields struct {
+	Name    *string
+	Status  *relay.Status
+	Secret  *string // rivya
+	Overlap *int    // of Secret
+	APIKey  *string // sivi; empty: none
+	API     *string // sivi
+	Confirm *relay.Confirm
+}
+
+func takeSourceFields(o *object) sourceFields {
+	return sourceFields{
+		Status:  field(o, "status", oneOf(relay.Active, relay.Disabled)),
+		Secret:  field(o, "signing_secret", ascii(8, 256, 0x20)),
+		APIKey:  field(o, "sivi_api_key", orNull(ascii(1, 512, 0x21))),
+		API:     field(o, "sivi_api", oneOf("general", "enterprise")),
+		Confirm: field(o, "confirm", oneOf(relay.ConfirmOff, relay.ConfirmPrefer, relay.ConfirmRequire)),
+	}
+}
+
+// check judges the fields for a source of this provider.
+func (f sourceFields) check(p relay.Provider) error {
+	for _, x := range []struct {
+		name  string
+		given bool
+		of    relay.Provider
+	}{
+		{"signing_secret", f.Secret != nil, relay.Rivya},
+		{"overlap_seconds", f.Overlap != nil, relay.Rivya},
+		{"sivi_api_key", f.APIKey != nil, relay.Sivi},
+		{"sivi_api", f.API != nil, relay.Sivi},
+		{"confirm", f.Confirm != nil, relay.Sivi},
+	} {
+		if x.given && x.of != p {
+			return relay.Invalid(x.name, "%s is for sources of %s; this one is of %s.", x.name, x.of, p)
+		}
+	}
+	if f.Overlap != nil && f.Secret == nil {
+		return relay.Invalid("overlap_seconds", "overlap_seconds says how long the old secret stays good, so it needs a new signing_secret.")
+	}
+	return nil
+}
+
+func (s *server) place(src relay.Source, field string) seal.Place {
+	return seal.Place{Account: src.Account, Object: src.ID, Field: field}
+}
+
+// sealed are the fields' secrets, sealed once for a call: the same text in the
+// store means that the change is there.
+type sealed struct{ secret, apiKey relay.Sealed }
+
+func (s *server) sealFields(src relay.Source, f sourceFields) (x sealed) {
+	if f.Secret != nil {
+		x.secret = s.Keys.Seal(relay.Secret(*f.Secret), s.place(src, placeSecret))
+	}
+	if f.APIKey != nil {
+		x.apiKey = s.Keys.Seal(relay.Secret(*f.APIKey), s.place(src, placeAPIKey))
+	}
+	return x
+}
+
+// applySource sets the fields and returns the names of those that change. A
+// secret counts as changed unless it is the one the source has.
+func (s *server) applySource(src *relay.Source, f sourceFields, x sealed, now time.Time) (changed []string, err error) {
+	set := func(name string, differs bool, apply func()) {
+		if differs {
+			apply()
+			changed = append(changed, name)
+		}
+	}
+	set("name", f.Name != nil && *f.Name != src.Name, func() { src.Name = *f.Name })
+	set("status", f.Status != nil && *f.Status != src.Status, func() { src.Status = *f.Status })
+	set("sivi_api", f.API != nil && *f.API != src.API, func() { src.API = *f.API })
+	set("confirm", f.Confirm != nil && *f.Confirm != src.Confirm, func() { src.Confirm = *f.Confirm })
+	set("sivi_api_key", f.APIKey != nil && x.apiKey != src.APIKey, func() { src.APIKey = x.apiKey })
+	if src.Provider == relay.Sivi && src.Confirm != relay.ConfirmOff && src.APIKey == "" {
+		return nil, relay.Invalid("confirm", "confirm asks Sivi, which needs a sivi_api_key.")
+	}
+	if f.Secret == nil || src.Secret == x.secret {
+		return changed, nil
+	}
+	have, err := s.Keys.Open(src.Secret, s.place(*src, placeSecret))
+	if err != nil {
+		return nil, err
+	}
+	if have.Reveal() == *f.Secret {
+		return changed, nil // the one before it stays good for as long as it was
+	}
+	overlap := overlapOf(f.Overlap)
+	src.OldSecret, src.OldSecretUntil, err = s.reseal(src.Secret, s.place(*src, placeSecret), placeOldSecret, now.Add(overlap), overlap)
+	src.Secret = x.secret
+	return append(changed, "signing_secret"), err
+}
+
+func (s *server) createSource(c *call) (answer, error) {
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	src := relay.Source{ID: relay.NewID(relay.SourcePrefix, c.now), Account: c.account(), Status: relay.Active,
+		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)), CreatedAt: c.now, UpdatedAt: c.now}
+	f := takeSourceFields(o)
+	f.Name = new(need(o, "name", aLine))
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	if err := f.check(src.Provider); err != nil {
+		return answer{}, err
+	}
+	fields := []string{"provider"}
+	if src.Provider == relay.Sivi {
+		src.API, src.Confirm = "general", relay.ConfirmOff
+		s.newToken(&src)
+	}
+	changed, err := s.applySource(&src, f, s.sealFields(src, f), c.now)
+	if err != nil {
+		return answer{}, err
+	}
+	err = s.Store.CreateSource(c.ctx(), src, sourceLimit)
+	if errors.Is(err, relay.ErrLimit) {
+		return answer{}, &relay.Error{Kind: relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d sources, which is its limit. Delete one first.", sourceLimit)}
+	}
+	if err != nil {
+		return answer{}, fmt.Errorf("create source: %w", err)
+	}
+	s.audit(c, "source.create", src.ID, append(fields, changed...)...)
+	return s.answerSource(c, http.StatusCreated, src)
+}
+
+// newToken gives the source a fresh token of 32 random bytes.
+func (s *server) newToken(src *relay.Source) {
+	var raw [32]byte
+	rand.Read(raw[:])
+	token := relay.Secret(base64.RawURLEncoding.EncodeToString(raw[:]))
+	src.TokenHash = relay.HashSecret(token)
+	src.Token = s.Keys.Seal(token, s.place(*src, placeToken))
+}
+
+func (s *server) listSources(c *call) (answer, error) {
+	binding := c.filters().binding("sources")
+	p, err := s.page(c, binding)
+	if err != nil {
+		return answer{}, err
+	}
+	sources, next, err := s.Store.Sources(c.ctx(), c.account(), p)
+	if err != nil {
+		return answer{}, fmt.Errorf("list sources: %w", err)
+	}
+	ws := make([]wireSource, len(sources))
+	for i, src := range sources {
+		if ws[i], err = s.sourceWire(c, src); err != nil {
+			return answer{}, err
+		}
+	}
+	return s.listed(binding, ws, next)
+}
+
+// source returns the source of the path, consistently.
+func (s *server) source(c *call) (relay.Source, error) {
+	id := c.r.PathValue("id")
+	if !validID(relay.SourcePrefix, id) {
+		return relay.Source{}, notFound("source")
+	}
+	src, err := s.Store.Source(c.ctx(), c.account(), id)
+	if err != nil {
+		return src, found(fmt.Errorf("read source %s: %w", id, err), "source")
+	}
+	return src, nil
+}
+
+func (s *server) readSource(c *call) (answer, error) {
+	src, err := s.source(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.answerSource(c, http.StatusOK, src)
+}
+
+// changeSource is changeEndpoint for the source of the path.
+func (s *server) changeSource(c *call, change func(*relay.Source) ([]string, error)) (relay.Source, []string, error) {
+	for range casTries {
+		src, err := s.source(c)
+		if err != nil {
+			return src, nil, err
+		}
+		fields, err := change(&src)
+		if err != nil || len(fields) == 0 {
+			return src, nil, err
+		}
+		src.UpdatedAt = c.now
+		if err = s.Store.UpdateSource(c.ctx(), src); err == nil {
+			return src, fields, nil
+		}
+		if !errors.Is(err, relay.ErrConflict) {
+			return src, nil, found(fmt.Errorf("write source %s: %w", src.ID, err), "source")
+		}
+	}
+	return relay.Source{}, nil, fmt.Errorf("write source: %w, %d times", relay.ErrConflict, casTries)
+}
+
+func (s *server) patchSource(c *call) (answer, error) {
+	o, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	f := takeSourceFields(o)
+	f.Name = field(o, "name", aLine)
+	f.Overlap = field(o, "overlap_seconds", overlapSeconds)
+	o.refuse("provider", "provider cannot be changed. Create another source.")
+	if err := o.done(); err != nil {
+		return answer{}, err
+	}
+	src, err := s.source(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := f.check(src.Provider); err != nil {
+		return answer{}, err
+	}
+	x := s.sealFields(src, f)
+	src, fields, err := s.changeSource(c, func(src *relay.Source) ([]string, error) {
+		return s.applySource(src, f, x, c.now)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if len(fields) > 0 {
+		s.audit(c, "source.update", src.ID, fields...)
+	}
+	return s.answerSource(c, http.StatusOK, src)
+}
+
+type wireDeleted struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Deleted bool   `json:"deleted"`
+}
+
+// deleteSource removes a source for good; a second call finds nothing, as for
+// any unknown one.
+func (s *server) deleteSource(c *call) (answer, error) {
+	src, err := s.source(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.Store.DeleteSource(c.ctx(), c.account(), src.ID); err != nil {
+		return answer{}, found(fmt.Errorf("delete source %s: %w", src.ID, err), "source")
+	}
+	s.audit(c, "source.delete", src.ID)
+	return ok(wireDeleted{src.ID, "webhook_source", true})
+}
+
+func (s *server) rotateToken(c *call) (answer, error) {
+	overlap, err := c.overlap()
+	if err != nil {
+		return answer{}, err
+	}
+	fresh, err := s.source(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if fresh.Provider != relay.Sivi {
+		return answer{}, relay.Invalid("", "A source of %s has no token; its calls are signed.", fresh.Provider)
+	}
+	s.newToken(&fresh)
+	src, _, err := s.changeSource(c, func(src *relay.Source) ([]string, error) {
+		if src.TokenHash == fresh.TokenHash {
+			return nil, nil // written by a try that was reported as a conflict
+		}
+		src.OldTokenHash, src.OldTokenUntil = relay.KeyHash{}, time.Time{}
+		if overlap > 0 {
+			src.OldTokenHash, src.OldTokenUntil = src.TokenHash, c.now.Add(overlap)
+		}
+		src.TokenHash, src.Token = fresh.TokenHash, fresh.Token
+		return []string{"token"}, nil
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	s.audit(c, "source.rotate_token", src.ID, "token", "overlap_seconds")
+	return s.answerSource(c, http.StatusOK, src)
+}
+
+func (s *server) answerSource(c *call, status int, src relay.Source) (answer, error) {
+	w, err := s.sourceWire(c, src)
+	return answer{status: status, body: w}, err
+}
+
+func (s *server) sourceWire(c *call, src relay.Source) (wireSource, error) {
+	w := wireSource{ID: src.ID, Object: "webhook_source", Provider: src.Provider, Name: src.Name, Status: src.Status,
+		IngestURL: s.publicURL(c.r) + "/in/" + src.ID, CreatedAt: moment(src.CreatedAt), UpdatedAt: moment(src.UpdatedAt)}
+	if src.Provider == relay.Rivya {
+		w.SecretSet = new(src.Secret != "")
+		return w, nil
+	}
+	token, err := s.Keys.Open(src.Token, s.place(src, placeToken))
+	if err != nil {
+		return w, err
+	}
+	w.IngestURL += "/" + token.Reveal()
+	w.APIKeySet, w.API, w.Confirm = new(src.APIKey != ""), src.API, &src.Confirm
+	return w, nil
+}
+
+// publicURL is the setting, or where the request came to: the scheme as the
+// gateway in front reports it.
+func (s *server) publicURL(r *http.Request) string {
+	if s.PublicURL != "" {
+		return s.PublicURL
+	}
+	scheme := "http"
+	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
