@@ -217,8 +217,9 @@ func TestNoTokenIsEverSeen(t *testing.T) {
 
 func TestOnlyRefusedAndFailedCallsLeaveALineByDefault(t *testing.T) {
 	b := newBench(t)
-	logger := slog.New(slog.NewJSONHandler(&b.log, nil))
-	h := New(Config{Sources: b, Events: b, Keys: b.keys, Now: func() time.Time { return start }, Log: telemetry.New(logger, func() time.Time { return start })})
+	now := func() time.Time { return start }
+	log := telemetry.New(slog.New(slog.NewJSONHandler(&b.log, nil)), now).WithMetrics(telemetry.Metrics{Stage: "test", Function: "receiver"})
+	h := New(Config{Sources: b, Events: b, Keys: b.keys, Now: now, Log: log})
 	h.ServeHTTP(httptest.NewRecorder(), signed(t, "src_rivya", rivyaBody, start, rivyaSecret))
 	if b.log.Len() != 0 {
 		t.Errorf("an accepted call left %s", b.log.String())
