@@ -107,7 +107,9 @@ const (
 // StatusOf returns the status of an event with these deliveries, each as its
 // latest run left it: any failed, failed; else any still open, pending; else
 // any succeeded, delivered; else any skipped, skipped; none, unmatched. A
-// confirmation that is open makes it pending, one that was refused, rejected.
+// confirmation that is open makes it pending, one that was refused, rejected; one
+// that was skipped (Sivi could not be asked, and the event was relayed all the
+// same) leaves it to the deliveries.
 func StatusOf(deliveries []Delivery) EventStatus {
 	var failed, open, succeeded, skipped bool
 	for _, d := range deliveries {
@@ -115,7 +117,7 @@ func StatusOf(deliveries []Delivery) EventStatus {
 			switch d.Status {
 			case DeliveryRejected:
 				return EventRejected
-			case DeliverySucceeded:
+			case DeliverySucceeded, DeliverySkipped:
 			default:
 				return EventPending
 			}

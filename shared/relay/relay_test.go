@@ -128,6 +128,7 @@ func TestStatusOfAnEvent(t *testing.T) {
 		{confirmation(DeliveryRejected, ds(DeliveryPending)...), EventRejected},
 		{confirmation(DeliverySucceeded, ds(DeliverySucceeded)...), EventDelivered},
 		{confirmation(DeliverySucceeded), EventUnmatched},
+		{confirmation(DeliverySkipped, ds(DeliverySucceeded)...), EventDelivered},
 	} {
 		if got := StatusOf(c.deliveries); got != c.want {
 			t.Errorf("%v: got %s, want %s", c.deliveries, got, c.want)
