@@ -50,9 +50,9 @@ func InLambda(lookup func(string) (string, bool)) (Metrics, bool) {
 
 // WithMetrics returns a Log that writes the counts and measures of its lines as
 // CloudWatch metrics too: the line carries the metadata of the embedded metric
-// format, and each measure all its values, so that percentiles are exact. Such
-// a line is written whatever the logger's level, since a lost line would be a
-// lost metric. l needs a clock and a JSON logger that is in no group.
+// format, and each measure all its values, so that percentiles are exact. Below
+// the logger's level the metrics alone are written, without what else the line
+// says, since a lost line would be a lost metric. l needs a clock and a JSON logger that is in no group.
 func (l *Log) WithMetrics(m Metrics) *Log {
 	return &Log{logger: l.logger, now: l.now, metrics: &m, classes: &classes{seen: map[Count][]string{}}}
 }
@@ -94,10 +94,13 @@ type metric struct {
 	value any // an int, or at most maxValues floats
 }
 
-// writeMetrics writes the line with its metrics, and what is over a line's
-// limits in more lines that carry nothing else.
+// writeMetrics writes the line, if its level is enabled, with its metrics, and
+// what is over a line's limits in more lines that carry nothing else.
 func (l *Log) writeMetrics(ctx context.Context, level slog.Level, line *Line) {
-	own := line.wide(ctx)
+	var own []slog.Attr
+	if l.logger.Enabled(ctx, level) {
+		own = line.wide(ctx)
+	}
 	for _, batch := range split(line.metrics()) {
 		now := l.now()
 		rec := slog.NewRecord(now, level, line.msg, 0)

@@ -82,6 +82,16 @@ func (l *Log) Failure(ctx context.Context, msg string, err error, attrs ...slog.
 	l.logger.LogAttrs(ctx, slog.LevelError, msg, append(attrs, contextAttrs(ctx)...)...)
 }
 
+// Outcome writes a line at once about one thing that went as it may go, but not
+// well, at level WARN: a call that a destination failed. What is written so can
+// be counted by its attributes, like the endpoint, without a metric for each.
+func (l *Log) Outcome(ctx context.Context, msg string, attrs ...slog.Attr) {
+	if l == nil || l.logger == nil {
+		return
+	}
+	l.logger.LogAttrs(ctx, slog.LevelWarn, msg, append(slices.Clip(attrs), contextAttrs(ctx)...)...)
+}
+
 // A Line collects what happened in one request or batch. It is safe for
 // concurrent use; its methods on nil do nothing.
 type Line struct {
@@ -158,8 +168,8 @@ func (l *Line) ObserveDuration(m Measure, d time.Duration) {
 	l.Observe(m, float64(d)/float64(time.Millisecond))
 }
 
-// End writes the line. A line without metrics is written if its level is
-// enabled; one whose counts and measures are metrics always is.
+// End writes the line if its level is enabled. Counts and measures that are
+// metrics (Log.WithMetrics) are written at any level.
 func (l *Line) End(ctx context.Context, level slog.Level) {
 	if l == nil || l.log == nil || l.log.logger == nil {
 		return

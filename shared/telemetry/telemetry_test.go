@@ -71,6 +71,7 @@ func TestALineSaysWhatHappened(t *testing.T) {
 	fill(line)
 	line.End(ctx, slog.LevelInfo)
 	log.Failure(ctx, "record attempt", errors.New("throttled"), slog.String("event_id", "evt_1"))
+	log.Outcome(ctx, "attempt failed", slog.String("endpoint", "whend_1"))
 	golden(t, "plain.jsonl", out.Bytes())
 }
 
@@ -99,11 +100,15 @@ func TestMetricsAreWrittenWhateverTheLevel(t *testing.T) {
 		t.Errorf("a line without metrics was written below the level: %s", out)
 	}
 	counted = log.Line("counted")
+	counted.Set(slog.String("account", "acct_1"))
 	counted.Count(Accepted, 1)
+	counted.Observe(AcceptLatency, 3.5)
 	counted.End(t.Context(), slog.LevelInfo)
-	if lines := decode(t, out); len(lines) != 1 || lines[0].values["accepted"] != 1.0 {
-		t.Errorf("got %v, want one line with accepted 1", lines)
+	lines := decode(t, out)
+	if len(lines) != 1 || lines[0].values["accepted"] != 1.0 || lines[0].values["account"] != nil {
+		t.Fatalf("got %v, want one line with accepted 1 and no attributes", lines)
 	}
+	lines[0].check(t)
 }
 
 // decoded is a line as CloudWatch reads it.
@@ -252,6 +257,7 @@ func TestNilWritesNothing(t *testing.T) {
 	fill(line)
 	line.End(t.Context(), slog.LevelError)
 	log.Failure(t.Context(), "x", errors.New("x"))
+	log.Outcome(t.Context(), "x")
 	var none *Line
 	fill(none)
 	none.End(t.Context(), slog.LevelError)
