@@ -1,0 +1,92 @@
+package relaytest
+
+import (
+	"context"
+
+	"hookferry/shared/relay"
+)
+
+// RecordAttempt implements relay.AttemptStore.
+func (m *Memory) RecordAttempt(ctx context.Context, a relay.Attempt) (*relay.Attempt, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	if m.attempts[a.EndpointID] == nil {
+		m.attempts[a.EndpointID] = map[string]relay.Attempt{}
+	}
+	if old, ok := m.attempts[a.EndpointID][a.ID]; ok && !m.expired(old.CreatedAt) {
+		return &old, nil
+	}
+	m.attempts[a.EndpointID][a.ID] = a
+	return nil, nil
+}
+
+// Attempt implements relay.AttemptStore.
+func (m *Memory) Attempt(ctx context.Context, account, endpoint, id string) (relay.Attempt, error) {
+	if err := m.enter(ctx); err != nil {
+		return relay.Attempt{}, err
+	}
+	defer m.mu.Unlock()
+	a, ok := m.attempts[endpoint][id]
+	if !ok || a.Account != account || m.expired(a.CreatedAt) {
+		return relay.Attempt{}, relay.ErrNotFound
+	}
+	return a, nil
+}
+
+// Attempts implements relay.AttemptStore.
+func (m *Memory) Attempts(ctx context.Context, endpoint string, f relay.AttemptFilter, p relay.Page) ([]relay.Attempt, string, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer m.mu.Unlock()
+	var all []relay.Attempt
+	for _, a := range m.attempts[endpoint] {
+		if m.expired(a.CreatedAt) || !f.Since.IsZero() && a.DueAt.Before(f.Since) || !f.Until.IsZero() && !a.DueAt.Before(f.Until) {
+			continue
+		}
+		all = append(all, a)
+	}
+	return page(all, p, descending, func(a relay.Attempt) string { return a.ID }, func(a relay.Attempt) bool {
+		return (f.Status == "" || a.Status == f.Status) && (!f.Bad || a.Status != relay.AttemptSucceeded) &&
+			(f.Final == nil || a.Final == *f.Final) && (f.EventID == "" || a.EventID == f.EventID)
+	})
+}
+
+// CreateReplay implements relay.ReplayStore.
+func (m *Memory) CreateReplay(ctx context.Context, r relay.Replay) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	if _, ok := m.replays[r.ID]; ok {
+		return relay.ErrExists
+	}
+	r.Version = 1
+	m.replays[r.ID] = r
+	return nil
+}
+
+// Replay implements relay.ReplayStore.
+func (m *Memory) Replay(ctx context.Context, account, id string) (relay.Replay, error) {
+	return lookup(ctx, m, m.replays, id, func(r relay.Replay) bool { return r.Account == account })
+}
+
+// UpdateReplay implements relay.ReplayStore.
+func (m *Memory) UpdateReplay(ctx context.Context, r relay.Replay) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	old, ok := m.replays[r.ID]
+	switch {
+	case !ok || old.Account != r.Account:
+		return relay.ErrNotFound
+	case old.Version != r.Version:
+		return relay.ErrConflict
+	}
+	r.Version++
+	m.replays[r.ID] = r
+	return nil
+}

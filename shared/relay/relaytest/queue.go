@@ -1,0 +1,475 @@
+package relaytest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// QueueOptions says what an implementation, or the stand-in that it is tested
+// against, is not able to do. The zero value asks for everything.
+type QueueOptions struct {
+	// RealTime: the queue keeps its own time, in whole seconds, so that the
+	// suite waits instead of moving the clock.
+	RealTime bool
+	// NoDeadAt: dead letters do not know when they died.
+	NoDeadAt bool
+	// NoMove: the stand-in does not move a message after MaxReceives.
+	NoMove bool
+}
+
+// TestQueue holds a lane to the promises of relay.Queue and relay.DeadLetters.
+// open returns an empty lane of its own for each call, on the clock unless
+// opts.RealTime. The subtests run in parallel.
+func TestQueue(t *testing.T, open func(testing.TB, *Clock) Lane, opts QueueOptions) {
+	run := func(name string, test func(*queueTest)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := NewClock()
+			test(&queueTest{T: t, ctx: t.Context(), opts: opts, clock: clock, Lane: open(t, clock)})
+		})
+	}
+	run("a sent message is received whole", (*queueTest).receivedWhole)
+	run("a body of any UTF-8 arrives byte for byte", (*queueTest).oddBodies)
+	run("the largest body is taken and a larger one refused for itself alone", (*queueTest).sizes)
+	run("a send of more than a batch arrives complete", (*queueTest).manyAtOnce)
+	run("a delay is kept", (*queueTest).delays)
+	run("a delay over the limit is refused for its message alone", (*queueTest).delayLimit)
+	run("a received message is hidden and comes again with its count", (*queueTest).visibility)
+	run("hide sets the time from now", (*queueTest).hides)
+	run("a deleted message does not come again", (*queueTest).deletes)
+	run("receive keeps to its limit and to distinct identifiers", (*queueTest).limits)
+	run("a waiting receive is woken by a send", (*queueTest).wakes)
+	run("a waiting receive ends with its context", (*queueTest).cancelled)
+	run("a receive of nothing ends with its wait", (*queueTest).emptyWait)
+	run("concurrent senders and receivers lose nothing", (*queueTest).concurrent)
+	run("a message received too often is moved to the dead-letter queue", (*queueTest).moves)
+	run("a buried message is kept with its reason until it is deleted from the lane", (*queueTest).buries)
+	run("a redriven message is on the lane again and nowhere else", (*queueTest).redrives)
+	run("a dropped message is gone", (*queueTest).drops)
+	run("a cancelled context is an error", (*queueTest).cancelledContext)
+}
+
+// hidden is a visibility timeout that no test outlives.
+const hidden = 10 * time.Minute
+
+type queueTest struct {
+	*testing.T
+	Lane
+	ctx   context.Context
+	opts  QueueOptions
+	clock *Clock
+}
+
+// pass lets d go by, and a little more where time is real.
+func (q *queueTest) pass(d time.Duration) {
+	if q.opts.RealTime {
+		time.Sleep(d + 500*time.Millisecond)
+		return
+	}
+	q.clock.Advance(d)
+}
+
+func (q *queueTest) send(msgs ...relay.Outgoing) {
+	q.Helper()
+	if err := q.Send(q.ctx, msgs...); err != nil {
+		q.Fatalf("send: %v", err)
+	}
+}
+
+func text(bodies ...string) []relay.Outgoing {
+	var out []relay.Outgoing
+	for _, b := range bodies {
+		out = append(out, relay.Outgoing{Body: []byte(b), Group: "g"})
+	}
+	return out
+}
+
+// receive returns want messages, in as many calls as it takes, sorted by body.
+func (q *queueTest) receive(want int, visibility time.Duration) []relay.Received {
+	q.Helper()
+	var got []relay.Received
+	for try := 0; len(got) < want && try < want+30; try++ {
+		msgs, err := q.Receive(q.ctx, relay.MaxBatch, q.wait(), visibility)
+		if err != nil {
+			q.Fatalf("receive: %v", err)
+		}
+		got = append(got, msgs...)
+	}
+	if len(got) != want {
+		q.Fatalf("received %d messages, want %d", len(got), want)
+	}
+	slices.SortFunc(got, func(a, b relay.Received) int { return bytes.Compare(a.Body, b.Body) })
+	return got
+}
+
+func (q *queueTest) wait() time.Duration {
+	if q.opts.RealTime {
+		return time.Second
+	}
+	return 0
+}
+
+// none fails if there is something to receive now.
+func (q *queueTest) none(when string) {
+	q.Helper()
+	msgs, err := q.Receive(q.ctx, relay.MaxBatch, 0, hidden)
+	if err != nil {
+		q.Fatalf("receive: %v", err)
+	}
+	if len(msgs) > 0 {
+		q.Fatalf("%s: received %d messages, the first %.100q, want none", when, len(msgs), msgs[0].Body)
+	}
+}
+
+func (q *queueTest) remove(msgs ...relay.Received) {
+	q.Helper()
+	if err := q.Delete(q.ctx, msgs...); err != nil {
+		q.Fatalf("delete: %v", err)
+	}
+}
+
+// deadLetters returns want dead letters, sorted by body. Those that Dead has
+// shown once may be hidden from it for a while.
+func (q *queueTest) deadLetters(want int) []relay.DeadLetter {
+	q.Helper()
+	seen := map[string]relay.DeadLetter{}
+	for try := 0; len(seen) < want && try < 20; try++ {
+		dead, err := q.Dead(q.ctx, 10)
+		if err != nil {
+			q.Fatalf("dead: %v", err)
+		}
+		for _, d := range dead {
+			seen[string(d.Body)] = d
+		}
+		if len(seen) < want && q.opts.RealTime {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	var out []relay.DeadLetter
+	for _, d := range seen {
+		out = append(out, d)
+	}
+	if len(out) != want {
+		q.Fatalf("%d dead letters, want %d", len(out), want)
+	}
+	slices.SortFunc(out, func(a, b relay.DeadLetter) int { return bytes.Compare(a.Body, b.Body) })
+	return out
+}
+
+func (q *queueTest) deadCount(want int) {
+	q.Helper()
+	n, err := 0, error(nil)
+	for range 20 {
+		if n, err = q.DeadCount(q.ctx); err != nil {
+			q.Fatalf("dead count: %v", err)
+		}
+		if n == want || !q.opts.RealTime {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if n != want {
+		q.Errorf("dead count %d, want %d", n, want)
+	}
+}
+
+func (q *queueTest) receivedWhole() {
+	q.send(text("one")...)
+	m := q.receive(1, hidden)[0]
+	if string(m.Body) != "one" || m.ID == "" || m.Receipt == "" || m.Receives != 1 {
+		q.Errorf("received %+v, want body one, identifiers and a first receive", m)
+	}
+	now := q.clock.Now()
+	if q.opts.RealTime {
+		now = time.Now()
+	}
+	if d := now.Sub(m.SentAt); d < -5*time.Second || d > 5*time.Second {
+		q.Errorf("sent at %v, want about %v", m.SentAt, now)
+	}
+}
+
+func (q *queueTest) oddBodies() {
+	ascii := make([]byte, 128)
+	for i := range ascii {
+		ascii[i] = byte(i)
+	}
+	bodies := []string{
+		` leading and trailing space `,
+		`{"json":"\" \\ \/ \b \f \n \r \t \u0000 \ud83d\ude00"}`,
+		"\ufffe\uffff\ufffd\u2028\u2029\u0085\ufeff",
+		"<&>'\"%00%\r\n\r",
+		"žluťoučký 🐎 \U0010ffff e\u0301",
+		"a=b&Action=SendMessage&c+d",
+		string(ascii),
+	}
+	q.send(text(bodies...)...)
+	slices.Sort(bodies)
+	for i, m := range q.receive(len(bodies), hidden) {
+		if string(m.Body) != bodies[i] {
+			q.Errorf("received %q, want %q", m.Body, bodies[i])
+		}
+	}
+}
+
+func (q *queueTest) sizes() {
+	largest := strings.Repeat("x", relay.MaxMessageSize)
+	err := q.Send(q.ctx, text("a", largest, largest+"x", "b")...)
+	var failed *relay.SendError
+	if !errors.As(err, &failed) || len(failed.Failed) != 1 || !errors.Is(failed.Failed[2], relay.ErrTooLarge) {
+		q.Errorf("send with one message of %d bytes: %v, want ErrTooLarge for number 2 alone", len(largest)+1, err)
+	}
+	if !errors.Is(err, relay.ErrTooLarge) {
+		q.Errorf("send: %v does not wrap ErrTooLarge", err)
+	}
+	got := q.receive(3, hidden)
+	if string(got[0].Body) != "a" || string(got[1].Body) != "b" || string(got[2].Body) != largest {
+		q.Errorf("received %.10q, %.10q and %d bytes, want a, b and the largest", got[0].Body, got[1].Body, len(got[2].Body))
+	}
+}
+
+func (q *queueTest) manyAtOnce() {
+	var bodies []string
+	for i := range 23 {
+		bodies = append(bodies, fmt.Sprintf("%02d", i))
+	}
+	for i := range 4 { // more than MaxMessageSize together
+		bodies = append(bodies, fmt.Sprintf("large %d %s", i, strings.Repeat("x", 300<<10)))
+	}
+	q.send(text(bodies...)...)
+	got := q.receive(len(bodies), hidden)
+	for i, m := range got {
+		if string(m.Body) != bodies[i] {
+			q.Errorf("message %d is %.20q, want %.20q", i, m.Body, bodies[i])
+		}
+	}
+	q.remove(got...) // more than a batch
+	q.pass(0)
+	q.none("after all were deleted")
+	q.send() // nothing is no error
+}
+
+func (q *queueTest) delays() {
+	const d = 3 * time.Second
+	q.send(relay.Outgoing{Body: []byte("late"), Delay: d}, relay.Outgoing{Body: []byte("now")})
+	if m := q.receive(1, hidden)[0]; string(m.Body) != "now" {
+		q.Errorf("received %q first, want the one without delay", m.Body)
+	}
+	q.none("before the delay has passed")
+	if !q.opts.RealTime {
+		q.clock.Advance(d - time.Millisecond)
+		q.none("a millisecond before the delay has passed")
+		q.clock.Advance(time.Millisecond)
+	} else {
+		q.pass(d)
+	}
+	if m := q.receive(1, hidden)[0]; string(m.Body) != "late" {
+		q.Errorf("received %q, want late", m.Body)
+	}
+}
+
+func (q *queueTest) delayLimit() {
+	err := q.Send(q.ctx,
+		relay.Outgoing{Body: []byte("a")},
+		relay.Outgoing{Body: []byte("over"), Delay: relay.MaxDelay + time.Second},
+		relay.Outgoing{Body: []byte("at"), Delay: relay.MaxDelay},
+		relay.Outgoing{Body: []byte("b")})
+	var failed *relay.SendError
+	if !errors.As(err, &failed) || len(failed.Failed) != 1 || failed.Failed[1] == nil {
+		q.Errorf("send with one delay too long: %v, want number 1 alone refused", err)
+	}
+	got := q.receive(2, hidden)
+	if string(got[0].Body) != "a" || string(got[1].Body) != "b" {
+		q.Errorf("received %q and %q, want a and b", got[0].Body, got[1].Body)
+	}
+	q.none("with the rest delayed or refused")
+	if !q.opts.RealTime {
+		q.clock.Advance(relay.MaxDelay)
+		// a and b come again too: their visibility timeout is shorter.
+		if got := q.receive(3, hidden); string(got[1].Body) != "at" {
+			q.Errorf("received %q, want the one at the limit", got[1].Body)
+		}
+	}
+}
+
+func (q *queueTest) visibility() {
+	const v = 2 * time.Second
+	q.send(text("m")...)
+	first := q.receive(1, v)[0]
+	if first.Receives != 1 {
+		q.Errorf("first receive: Receives %d", first.Receives)
+	}
+	q.none("within the visibility timeout")
+	q.pass(v)
+	second := q.receive(1, hidden)[0]
+	if string(second.Body) != "m" || second.Receives != 2 {
+		q.Errorf("second receive: %q with Receives %d, want m with 2", second.Body, second.Receives)
+	}
+	if !second.SentAt.Equal(first.SentAt) {
+		q.Errorf("sent at %v, then %v", first.SentAt, second.SentAt)
+	}
+}
+
+func (q *queueTest) hides() {
+	q.send(text("a", "b", "c")...)
+	got := q.receive(3, 2*time.Second)
+	for i, d := range []time.Duration{0, 2 * time.Second, 12 * time.Hour} {
+		if err := q.Hide(q.ctx, got[i], d); err != nil {
+			q.Fatalf("hide for %v: %v", d, err)
+		}
+	}
+	if m := q.receive(1, hidden)[0]; string(m.Body) != "a" || m.Receives != 2 {
+		q.Errorf("received %q with Receives %d at once, want a with 2", m.Body, m.Receives)
+	}
+	q.none("before the shorter hide has passed")
+	q.pass(2 * time.Second)
+	if m := q.receive(1, hidden)[0]; string(m.Body) != "b" {
+		q.Errorf("received %q, want b", m.Body)
+	}
+	q.none("before the longer hide has passed, and after the visibility timeout")
+}
+
+func (q *queueTest) deletes() {
+	q.send(text("a", "b")...)
+	got := q.receive(2, time.Second)
+	q.remove(got[0])
+	q.remove(got[0]) // one that is gone is no error
+	q.remove()
+	q.pass(time.Second)
+	if m := q.receive(1, hidden)[0]; string(m.Body) != "b" {
+		q.Errorf("received %q, want b, which was not deleted", m.Body)
+	}
+	q.none("after the other was deleted")
+}
+
+func (q *queueTest) limits() {
+	var bodies []string
+	for i := range 25 {
+		bodies = append(bodies, fmt.Sprint(i))
+	}
+	q.send(text(bodies...)...)
+	for _, limit := range []int{1, 3, relay.MaxBatch} {
+		msgs, err := q.Receive(q.ctx, limit, q.wait(), hidden)
+		if err != nil {
+			q.Fatal(err)
+		}
+		if len(msgs) == 0 || len(msgs) > limit {
+			q.Errorf("receive of at most %d gave %d", limit, len(msgs))
+		}
+		ids, receipts := map[string]bool{}, map[string]bool{}
+		for _, m := range msgs {
+			ids[m.ID], receipts[m.Receipt] = true, true
+		}
+		if len(ids) != len(msgs) || len(receipts) != len(msgs) {
+			q.Errorf("%d messages with %d identifiers and %d receipts", len(msgs), len(ids), len(receipts))
+		}
+	}
+}
+
+func (q *queueTest) wakes() {
+	sent := make(chan error, 1)
+	go func() {
+		time.Sleep(100 * time.Millisecond) // for the receive to wait
+		sent <- q.Send(q.ctx, text("m")...)
+	}()
+	started := time.Now()
+	msgs, err := q.Receive(q.ctx, relay.MaxBatch, 10*time.Second, hidden)
+	if err != nil || len(msgs) != 1 {
+		q.Errorf("received %d messages, %v, want the one that was sent meanwhile", len(msgs), err)
+	}
+	if d := time.Since(started); d > 3*time.Second {
+		q.Errorf("woken after %v", d)
+	}
+	if err := <-sent; err != nil {
+		q.Errorf("send: %v", err)
+	}
+}
+
+func (q *queueTest) cancelled() {
+	ctx, cancel := context.WithTimeout(q.ctx, 100*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	msgs, err := q.Receive(ctx, relay.MaxBatch, 10*time.Second, hidden)
+	if len(msgs) > 0 || err == nil {
+		q.Errorf("received %d messages, %v, want the context's error", len(msgs), err)
+	}
+	if d := time.Since(started); d > 2*time.Second {
+		q.Errorf("ended %v after its start", d)
+	}
+}
+
+func (q *queueTest) emptyWait() {
+	started := time.Now()
+	msgs, err := q.Receive(q.ctx, relay.MaxBatch, time.Second, hidden)
+	if len(msgs) > 0 || err != nil {
+		q.Errorf("received %d messages, %v, want none and no error", len(msgs), err)
+	}
+	if d := time.Since(started); d < 900*time.Millisecond || d > 4*time.Second {
+		q.Errorf("waited %v, want 1s", d)
+	}
+}
+
+func (q *queueTest) concurrent() {
+	const senders, each = 8, 20
+	ctx, cancel := context.WithTimeout(q.ctx, 20*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for s := range senders {
+		wg.Go(func() {
+			for i := 0; i < each; i += 2 {
+				if err := q.Send(ctx, text(fmt.Sprintf("%d/%d", s, i), fmt.Sprintf("%d/%d", s, i+1))...); err != nil {
+					q.Errorf("send: %v", err)
+				}
+			}
+		})
+	}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	for range 4 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				msgs, err := q.Receive(ctx, relay.MaxBatch, q.wait(), hidden)
+				if err != nil {
+					q.Errorf("receive: %v", err)
+					return
+				}
+				if err := q.Delete(ctx, msgs...); err != nil {
+					q.Errorf("delete: %v", err)
+				}
+				mu.Lock()
+				for _, m := range msgs {
+					seen[string(m.Body)] = true
+				}
+				done := len(seen) == senders*each
+				mu.Unlock()
+				if done {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != senders*each {
+		q.Errorf("received %d messages, want %d", len(seen), senders*each)
+	}
+	q.none("after all were received and deleted")
+}
+
+func (q *queueTest) cancelledContext() {
+	ctx, cancel := context.WithCancel(q.ctx)
+	cancel()
+	if err := q.Send(ctx, text("m")...); err == nil {
+		q.Error("send with a cancelled context gave no error")
+	}
+	if _, err := q.Receive(ctx, 1, 0, hidden); err == nil {
+		q.Error("receive with a cancelled context gave no error")
+	}
+}

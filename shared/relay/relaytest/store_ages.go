@@ -1,0 +1,141 @@
+package relaytest
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+var replayPromises = []storePromise{
+	{"a replay round-trips", (*storeTest).replays},
+	{"a replay is updated only at the version that was read", (*storeTest).replayVersions},
+}
+
+var agePromises = []storePromise{
+	{"an event vanishes after the retention time with what hangs on it", (*storeTest).retention},
+	{"an event whose id was used before the retention time is a new one", (*storeTest).reused},
+}
+
+func (s *storeTest) replay(i int) relay.Replay {
+	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
+	return relay.Replay{ID: relay.NewID(relay.ReplayPrefix, at), Account: s.a, EndpointID: "whend_1", Since: at.Add(-time.Hour),
+		Select: "bad", MaxPerSecond: 10, Status: relay.ReplayRunning, CreatedAt: at, UpdatedAt: at, Version: 1}
+}
+
+func (s *storeTest) replays() {
+	full := s.replay(0)
+	full.Until, full.Status, full.Started, full.After = Start, relay.ReplayCompleted, 42, odd
+	full.FinishedAt = Start.Add(time.Minute)
+	covered(s, full)
+	for _, r := range []relay.Replay{full, s.replay(1)} {
+		put := r
+		put.Version = 0 // the store's to set
+		s.must(s.CreateReplay(s.ctx, put))
+		got, err := s.Replay(s.ctx, s.a, r.ID)
+		s.must(err)
+		s.equal("replay", got, r)
+		_, err = s.Replay(s.ctx, s.b, r.ID)
+		s.fails("replay of another account", err, relay.ErrNotFound)
+		r.Account = s.b
+		s.fails("update a replay of another account", s.UpdateReplay(s.ctx, r), relay.ErrNotFound)
+	}
+	_, err := s.Replay(s.ctx, s.a, "rpl_none")
+	s.fails("replay that is not there", err, relay.ErrNotFound)
+}
+
+func (s *storeTest) replayVersions() {
+	r := s.replay(0)
+	s.must(s.CreateReplay(s.ctx, r))
+	for i := range 3 {
+		r.Started, r.After, r.UpdatedAt = i, fmt.Sprint("page ", i), Start.Add(time.Duration(i)*time.Second)
+		s.must(s.UpdateReplay(s.ctx, r))
+		s.fails("update at a version that has passed", s.UpdateReplay(s.ctx, r), relay.ErrConflict)
+		r.Version++
+		got, err := s.Replay(s.ctx, s.a, r.ID)
+		s.must(err)
+		s.equal("updated replay", got, r)
+	}
+	s.fails("update what is not there", s.UpdateReplay(s.ctx, s.replay(1)), relay.ErrNotFound)
+	var won atomic.Int32
+	together(8, func(int) {
+		if err := s.UpdateReplay(s.ctx, r); err == nil {
+			won.Add(1)
+		} else {
+			s.fails("update together with others", err, relay.ErrConflict)
+		}
+	})
+	if won.Load() != 1 {
+		s.Errorf("%d of 8 updates of one version succeeded", won.Load())
+	}
+}
+
+// aged puts an event with one clean and one with an open delivery, and an
+// attempt of each.
+func (s *storeTest) aged(endpoint string) (clean, open relay.EventRecord, a relay.Attempt) {
+	s.Helper()
+	clean, open = s.put(0, endpoint), s.put(1, endpoint)
+	s.list(clean, succeeded(endpoint))
+	s.list(open, retrying(endpoint, 1, Start.Add(time.Minute)))
+	a = s.attempt(endpoint, open.ID, 0)
+	s.record(a)
+	return clean, open, a
+}
+
+func (s *storeTest) retention() {
+	endpoint := s.endpoint(s.a, 0).ID
+	clean, open, a := s.aged(endpoint)
+	s.clock.Set(Start.Add(Retention - time.Hour))
+	eventually(s, "events before the retention time", 2, func() int { return len(s.listed(relay.EventFilter{}, 10)) })
+	eventually(s, "overdue before the retention time", 1, func() int { return len(s.late(s.clock.Now())) })
+	eventually(s, "attempts before the retention time", 1, func() int { return len(s.tried(endpoint, relay.AttemptFilter{}, 10)) })
+	s.readEvent("event before the retention time", clean)
+	s.deliveries("before the retention time", clean, true, succeeded(endpoint))
+
+	s.clock.Set(Start.Add(Retention + time.Hour))
+	for _, r := range []relay.EventRecord{clean, open} {
+		for _, consistent := range []bool{true, false} {
+			_, err := s.Event(s.ctx, s.a, r.ID, consistent)
+			s.fails("event after the retention time", err, relay.ErrNotFound)
+		}
+		_, err := s.StartRun(s.ctx, s.a, r.ID, endpoint, "t", s.clock.Now())
+		s.fails("start a run after the retention time", err, relay.ErrNotFound)
+	}
+	for _, f := range []relay.EventFilter{{}, {Status: relay.EventPending}, {Status: relay.EventDelivered}, {Type: clean.Type}, {Since: Start.Add(-time.Hour)}} {
+		if got := s.listed(f, 10); len(got) > 0 {
+			s.Errorf("events with %+v after the retention time: %v", f, got)
+		}
+	}
+	if got := s.late(s.clock.Now()); len(got) > 0 {
+		s.Errorf("overdue after the retention time: %v", got)
+	}
+	_, err := s.Attempt(s.ctx, s.a, endpoint, a.ID)
+	s.fails("attempt after the retention time", err, relay.ErrNotFound)
+	for _, f := range []relay.AttemptFilter{{}, {Bad: true}, {EventID: open.ID}} {
+		if got := s.tried(endpoint, f, 10); len(got) > 0 {
+			s.Errorf("attempts with %+v after the retention time: %v", f, got)
+		}
+	}
+}
+
+func (s *storeTest) reused() {
+	endpoint := s.endpoint(s.a, 0).ID
+	_, open, a := s.aged(endpoint)
+	_, err := s.StartRun(s.ctx, s.a, open.ID, endpoint, "t", Start)
+	s.must(err)
+	s.clock.Set(Start.Add(Retention + time.Hour))
+	again := s.event(s.a, 2)
+	again.ID, again.Matched = open.ID, []string{endpoint, "whend_2"}
+	s.putRecord(again)
+	s.readEvent("event put again", again)
+	s.deliveries("of an event put again", again, false)
+	s.list(again, succeeded(endpoint), succeeded("whend_2"))
+	s.deliveries("of an event listed again", again, true, succeeded(endpoint), succeeded("whend_2"))
+	s.shows("an event put again", again, relay.EventDelivered)
+	run, err := s.StartRun(s.ctx, s.a, again.ID, endpoint, "t", s.clock.Now())
+	s.must(err)
+	s.equal("run", run, relay.Run{Number: 1, Token: "t", StartedAt: s.clock.Now()})
+	a.CreatedAt, a.MID = s.clock.Now(), relay.NewMID()
+	s.record(a)
+}
