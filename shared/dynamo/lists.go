@@ -1,0 +1,227 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// Events implements relay.Store. Only events that are not delivered at the first
+// attempt have an open-event item, so a list by status walks those; one by
+// "delivered", or by none, walks all and looks up the open ones.
+func (s *Store) Events(ctx context.Context, account string, f relay.EventFilter, p relay.Page) ([]relay.EventSummary, string, error) {
+	r, err := eventRange(f, p.After)
+	if err != nil {
+		return nil, "", err
+	}
+	prefix := "L#"
+	if f.Status != "" && f.Status != relay.EventDelivered {
+		prefix = "P#"
+	}
+	rows := s.shardRows(prefix, account, r, p.Limit)
+	// Rows whose status is kept elsewhere are looked up a page at a time, so
+	// before that it is not known whether they fit.
+	var events []relay.EventSummary
+	after := p.After
+	for examined := 0; ; {
+		want := min(p.Limit-len(events), relay.MaxExamined-examined)
+		if want <= 0 {
+			if !rows.more() {
+				after = ""
+			}
+			return events, after, nil
+		}
+		var batch []item
+		for len(batch) < want {
+			it, err := rows.next(ctx)
+			if err != nil {
+				return nil, "", fmt.Errorf("list events of %s: %w", account, err)
+			}
+			if it == nil {
+				break
+			}
+			examined++
+			after = "e:" + rows.last
+			if s.lists(account, it, f) {
+				batch = append(batch, it)
+			} else if examined == relay.MaxExamined {
+				break
+			}
+		}
+		found, err := s.summaries(ctx, account, batch, f.Status)
+		if err != nil {
+			return nil, "", fmt.Errorf("list events of %s: %w", account, err)
+		}
+		events = append(events, found...)
+		if len(batch) < want && examined < relay.MaxExamined {
+			return events, "", nil
+		}
+	}
+}
+
+// eventRange returns the part of a list by time that the filter asks for.
+func eventRange(f relay.EventFilter, after string) (keyRange, error) {
+	r := keyRange{newest: true}
+	if !f.Since.IsZero() {
+		r.low = timeKey(ceilMillis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		r.high = timeKey(ceilMillis(f.Until)) // all of that millisecond sorts after it
+	}
+	var err error
+	if r.after, err = position("e:", after); err != nil {
+		return r, err
+	}
+	if r.after != "" {
+		if _, id, ok := cutTimeKey(r.after); !ok || !relay.ValidEventID(id) {
+			return r, fmt.Errorf("position %q: %w", after, relay.ErrCursor)
+		}
+	}
+	return r, nil
+}
+
+// ceilMillis makes a bound that is finer than what is stored the next one that
+// is not.
+func ceilMillis(t time.Time) time.Time { return t.Add(time.Millisecond - 1).Truncate(time.Millisecond) }
+
+// lists reports whether a row is of a listed event that fits all of the filter
+// but the status.
+func (s *Store) lists(account string, it item, f relay.EventFilter) bool {
+	ref, ok := refOf(account, it.string("sk"))
+	if !ok || it.string("t") == "" || unixMillis(ref.CreatedAt) <= s.cutoff() {
+		return false
+	}
+	return (f.Type == "" || f.Type == it.string("t")) && (f.SourceID == "" || f.SourceID == it.id("s"))
+}
+
+// summaries reads what rows do not tell themselves and leaves out those of
+// another status.
+func (s *Store) summaries(ctx context.Context, account string, rows []item, status relay.EventStatus) ([]relay.EventSummary, error) {
+	var keys []key
+	for _, it := range rows {
+		if it.bool("p") {
+			keys = append(keys, openFor(it.key()))
+		}
+	}
+	found, err := s.items(ctx, keys, false)
+	if err != nil {
+		return nil, err
+	}
+	var events []relay.EventSummary
+	for _, it := range rows {
+		ref, _ := refOf(account, it.string("sk"))
+		open := it
+		if strings.HasPrefix(it.string("pk"), "L#") {
+			open = nil
+			if it.bool("p") {
+				open = found[openFor(it.key())]
+			}
+		}
+		sum := relay.EventSummary{Event: summaryOf(it, ref), Status: relay.EventDelivered}
+		if open != nil {
+			if sum.Status, err = open.status(); err != nil {
+				return nil, err
+			}
+		}
+		if status == "" || sum.Status == status {
+			events = append(events, sum)
+		}
+	}
+	return events, nil
+}
+
+// overdueAccounts is how many accounts are walked for one page at most.
+const overdueAccounts = 50
+
+// Overdue implements relay.Store. It walks the open-event items of one account
+// after another; a position is the account's place in the directory, and within
+// it the event and the endpoint.
+func (s *Store) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]relay.Overdue, string, error) {
+	account, event, endpoint, err := overduePosition(p.After)
+	if err != nil {
+		return nil, "", err
+	}
+	accounts := s.rows(keyRange{pk: directory, low: account}, overdueAccounts, false)
+	var late []relay.Overdue
+	examined := 0
+	for walked := 0; ; walked++ {
+		entry, err := accounts.next(ctx)
+		if err != nil {
+			return nil, "", fmt.Errorf("list overdue deliveries: %w", err)
+		}
+		if entry == nil {
+			return late, "", nil
+		}
+		at := entry.string("sk")
+		if at != account {
+			event, endpoint = "", ""
+		}
+		if walked == overdueAccounts || examined >= relay.MaxExamined || len(late) >= p.Limit {
+			return late, "o:" + at + "\n\n", nil
+		}
+		rows := s.shardRows("P#", entry.string("a"), keyRange{newest: true, high: event}, relay.MaxExamined)
+		for {
+			it, err := rows.next(ctx)
+			if err != nil {
+				return nil, "", fmt.Errorf("list overdue deliveries of %s: %w", entry.string("a"), err)
+			}
+			if it == nil {
+				break
+			}
+			examined++
+			sk := it.string("sk")
+			ds, err := s.overdue(entry.string("a"), it, t)
+			if err != nil {
+				return nil, "", fmt.Errorf("list overdue deliveries: %w", err)
+			}
+			for _, d := range ds {
+				if sk == event && d.Delivery.EndpointID <= endpoint {
+					continue
+				}
+				if len(late) == p.Limit {
+					return late, "o:" + at + "\n" + late[len(late)-1].Delivery.EndpointID + "\n" + sk, nil
+				}
+				late = append(late, d)
+			}
+			if examined >= relay.MaxExamined {
+				return late, "o:" + at + "\n\xff\n" + sk, nil
+			}
+		}
+	}
+}
+
+// overdue returns the deliveries of one open-event item that are open and were
+// due before t, by endpoint.
+func (s *Store) overdue(account string, it item, t time.Time) ([]relay.Overdue, error) {
+	ref, ok := refOf(account, it.string("sk"))
+	if !ok || unixMillis(ref.CreatedAt) <= s.cutoff() {
+		return nil, nil
+	}
+	ds, err := it.kept()
+	if err != nil {
+		return nil, err
+	}
+	var late []relay.Overdue
+	for _, d := range ds {
+		if d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) {
+			late = append(late, relay.Overdue{Event: ref, Delivery: d})
+		}
+	}
+	return late, nil
+}
+
+func overduePosition(after string) (account, event, endpoint string, err error) {
+	rest, err := position("o:", after)
+	if err != nil || rest == "" {
+		return "", "", "", err
+	}
+	account, rest, ok := strings.Cut(rest, "\n")
+	endpoint, event, ok2 := strings.Cut(rest, "\n")
+	if _, _, ok3 := cutTimeKey(account); !ok || !ok2 || !ok3 {
+		return "", "", "", fmt.Errorf("position %q: %w", after, relay.ErrCursor)
+	}
+	return account, event, endpoint, nil
+}
