@@ -1,0 +1,219 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/sivi"
+)
+
+// A verdict is what asking Sivi about an event gave.
+type verdict int
+
+const (
+	verdictTrue    verdict = iota
+	verdictFalse           // denied for good
+	verdictDenied          // denied, by an answer that may be older than the event
+	verdictUnknown         // Sivi could not be asked
+	verdictNever           // Sivi cannot ever be asked: no source, no key
+)
+
+func confirmMessage(ref relay.EventRef, number int, due, giveUp time.Time) relay.Message {
+	return relay.Message{Kind: relay.MessageConfirm, MID: relay.NewMID(), Account: ref.Account, Ref: ref,
+		Number: number, DueAt: due, GiveUpAt: giveUp}
+}
+
+// firstConfirm asks about an event that has just been put, or was put by an
+// earlier receive of its message.
+func (w *work) firstConfirm(ctx context.Context, ev *event, m relay.Message, endpoints map[string]relay.Endpoint, again bool) error {
+	if again {
+		ds, listed, err := w.Store.Deliveries(ctx, ev.EventRecord)
+		if err != nil {
+			return fmt.Errorf("read deliveries: %w", err)
+		}
+		if c, ok := confirmation(ds); ok {
+			return w.resumeConfirm(ctx, ev, c, 1)
+		} else if listed {
+			return nil // confirmed, and every delivery succeeded
+		}
+	}
+	return w.question(ctx, ev, m, endpoints, 1, func(ds []relay.Delivery) error {
+		return w.Store.ListEvent(ctx, ev.Event, ds)
+	})
+}
+
+// confirm asks about an event again.
+func (w *work) confirm(ctx context.Context, m relay.Message) error {
+	rec, err := w.Store.Event(ctx, m.Account, m.Ref.ID, true)
+	if errors.Is(err, relay.ErrNotFound) {
+		return nil // its retention time is over
+	}
+	if err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	// The claim keeps two copies from relaying the event at the same time.
+	if done, err := w.takeOver(ctx, m, &rec); done || err != nil {
+		return err
+	}
+	ev := &event{EventRecord: rec}
+	ev.bodies.ev = rec.Event
+	defer w.release(ctx, ev)
+	ds, listed, err := w.Store.Deliveries(ctx, rec)
+	if err != nil {
+		return fmt.Errorf("read deliveries: %w", err)
+	}
+	c, ok := confirmation(ds)
+	switch {
+	case ok && !c.Open(), !ok && listed:
+		return nil
+	case c.Attempts >= m.Number:
+		return w.resumeConfirm(ctx, ev, c, m.Number)
+	}
+	endpoints := map[string]relay.Endpoint{}
+	for _, id := range rec.Matched {
+		ep, found, err := w.endpoint(ctx, rec.Account, id)
+		if err != nil {
+			return err
+		}
+		if found {
+			endpoints[id] = ep
+		}
+	}
+	return w.question(ctx, ev, m, endpoints, m.Number, func(ds []relay.Delivery) error {
+		// The confirmation comes last, so that a crash before it leaves it open.
+		for _, d := range ds {
+			if err := w.Store.SaveDelivery(ctx, ev.Ref(), d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func confirmation(ds []relay.Delivery) (relay.Delivery, bool) {
+	for _, d := range ds {
+		if d.EndpointID == relay.Confirmation {
+			return d, true
+		}
+	}
+	return relay.Delivery{}, false
+}
+
+// resumeConfirm is for a message whose question has been asked: if the next one
+// follows from it, its message may not have been sent.
+func (w *work) resumeConfirm(ctx context.Context, ev *event, c relay.Delivery, number int) error {
+	if c.Status != relay.DeliveryRetrying || c.Attempts != number {
+		return nil
+	}
+	return w.retries.send(ctx, confirmMessage(ev.Ref(), number+1, c.NextAttemptAt, ev.CreatedAt.Add(relay.GiveUpAfter)))
+}
+
+// question asks Sivi for the number-th time whether an event is true and does
+// what follows. save keeps the deliveries.
+func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoints map[string]relay.Endpoint, number int, save func([]relay.Delivery) error) error {
+	c := relay.Delivery{EndpointID: relay.Confirmation, Attempts: number}
+	giveUp := ev.CreatedAt.Add(relay.GiveUpAfter)
+	said := verdictUnknown
+	last := !w.Now().Before(giveUp)
+	if !last {
+		if !w.enter() {
+			return w.retries.send(ctx, confirmMessage(ev.Ref(), number, relay.Millis(w.Now()), giveUp))
+		}
+		var err error
+		said, err = w.ask(ctx, ev)
+		<-w.slots
+		if err != nil {
+			return err
+		}
+	}
+	if said == verdictDenied || said == verdictUnknown {
+		if wait, more := w.Schedule.After(number, 0); more && !last {
+			c.Status, c.NextAttemptAt = relay.DeliveryRetrying, relay.Millis(w.Now().Add(wait))
+			if err := save(append(waiting(ev, relay.DeliveryPending, 0), c)); err != nil {
+				return fmt.Errorf("save confirmation: %w", err)
+			}
+			w.release(ctx, ev)
+			// A crash before this is healed by resumeConfirm.
+			return w.retries.send(ctx, confirmMessage(ev.Ref(), number+1, c.NextAttemptAt, giveUp))
+		}
+	}
+	unasked := said == verdictUnknown || said == verdictNever
+	switch {
+	case said == verdictTrue:
+		c.Status = relay.DeliverySucceeded
+		if err := w.resolveExpectation(ctx, ev); err != nil {
+			return err
+		}
+	case unasked && ev.Confirm != relay.ConfirmRequire:
+		c.Status = relay.DeliverySkipped
+	default:
+		c.Status = relay.DeliveryRejected
+		if err := save(append(waiting(ev, relay.DeliverySkipped, 1), c)); err != nil {
+			return fmt.Errorf("save confirmation: %w", err)
+		}
+		return nil
+	}
+	return w.firstAttempts(ctx, ev, m, endpoints, true, []relay.Delivery{c}, save)
+}
+
+// waiting is the state of an event's deliveries before any of them was tried.
+func waiting(ev *event, status relay.DeliveryStatus, attempts int) []relay.Delivery {
+	ds := make([]relay.Delivery, 0, len(ev.Matched)+1)
+	for _, id := range ev.Matched {
+		ds = append(ds, relay.Delivery{EndpointID: id, Status: status, Attempts: attempts})
+	}
+	return ds
+}
+
+// ask asks Sivi about an event's request.
+func (w *work) ask(ctx context.Context, ev *event) (verdict, error) {
+	body, err := ev.bodies.raw()
+	if err != nil {
+		return 0, poison{err}
+	}
+	call, err := sivi.Parse(body)
+	if err != nil {
+		return 0, poison{err}
+	}
+	answer, said, err := w.status(ctx, ev.Account, ev.SourceID, call.RequestID)
+	switch {
+	case err != nil || said != verdictTrue:
+		return said, err
+	case answer.Found && !sivi.Contradicts(call, answer.Call):
+		return verdictTrue, nil
+	case answer.Found && answer.Call.Terminal:
+		return verdictFalse, nil
+	}
+	return verdictDenied, nil
+}
+
+// status asks Sivi for the status of a request with the source's key. It says
+// verdictTrue when there is an answer, whatever that is. An error is ours.
+func (w *work) status(ctx context.Context, account, source, request string) (sivi.StatusAnswer, verdict, error) {
+	var none sivi.StatusAnswer
+	src, err := w.Store.Source(ctx, account, source)
+	if errors.Is(err, relay.ErrNotFound) {
+		return none, verdictNever, nil
+	}
+	if err != nil {
+		return none, 0, fmt.Errorf("read source: %w", err)
+	}
+	if w.Sivi == nil || src.APIKey == "" {
+		return none, verdictNever, nil
+	}
+	key, err := w.Keys.Open(src.APIKey, seal.Place{Account: account, Object: source, Field: "sivi_api_key"})
+	if err != nil {
+		return none, 0, err
+	}
+	ctx, cancel := detached(ctx, w.DeliveryTimeout)
+	defer cancel()
+	answer, err := w.Sivi.Status(ctx, key, src.API, request)
+	if err != nil {
+		return none, verdictUnknown, nil // all its errors may pass
+	}
+	return answer, verdictTrue, nil
+}
