@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+	"strconv"
+
+	"hookferry/shared/relay"
+)
+
+// Bury implements relay.Queue.
+func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) error {
+	id, _, err := parseReceipt(msg.Receipt)
+	if err != nil {
+		return wrap(err, "bury on %s", q.name)
+	}
+	return wrap(q.db.w.do(ctx, func(c *conn) error {
+		_, err := c.exec(`INSERT INTO dead (lane, dead_at, receives, reason, grp, body)
+			VALUES (?, ?, ?, ?, coalesce((SELECT grp FROM messages WHERE id = ?), ''), ?)`,
+			q.name, q.db.now(), msg.Receives, reason, id, msg.Body)
+		return err
+	}), "bury on %s", q.name)
+}
+
+// Dead implements relay.DeadLetters: the oldest ones. They are not hidden from
+// other readers.
+func (q *Queue) Dead(ctx context.Context, limit int) (dead []relay.DeadLetter, err error) {
+	err = q.db.read(ctx, func(c *conn) error {
+		return c.each("SELECT id, dead_at, receives, reason, body FROM dead WHERE lane = ? ORDER BY id LIMIT ?",
+			func(r row) error {
+				id := strconv.FormatInt(r.int(0), 10)
+				dead = append(dead, relay.DeadLetter{ID: id, Receipt: id, DeadAt: r.time(1), Receives: int(r.int(2)),
+					Reason: r.text(3), Body: r.blob(4)})
+				return nil
+			}, q.name, max(limit, 0))
+	})
+	return dead, wrap(err, "dead letters of %s", q.name)
+}
+
+// Redrive implements relay.DeadLetters, in one step; ErrNotFound if the message
+// is no longer there, so that redriving twice sends it once.
+func (q *Queue) Redrive(ctx context.Context, d relay.DeadLetter) error {
+	err := q.db.w.do(ctx, func(c *conn) error {
+		var group string
+		var body []byte
+		found, err := c.first("SELECT grp, body FROM dead WHERE id = ? AND lane = ?", func(r row) error {
+			group, body = r.text(0), r.blob(1)
+			return nil
+		}, deadID(d), q.name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return relay.ErrNotFound
+		}
+		if err := insertMessage(c, q.name, group, body, q.db.now(), 0); err != nil {
+			return err
+		}
+		_, err = c.exec("DELETE FROM dead WHERE id = ?", deadID(d))
+		return err
+	})
+	if err == nil {
+		q.lane.wake()
+	}
+	return wrap(err, "redrive %s of %s", d.ID, q.name)
+}
+
+// Drop implements relay.DeadLetters. One that is gone is no error.
+func (q *Queue) Drop(ctx context.Context, d relay.DeadLetter) error {
+	return wrap(q.db.w.do(ctx, func(c *conn) error {
+		_, err := c.exec("DELETE FROM dead WHERE id = ? AND lane = ?", deadID(d), q.name)
+		return err
+	}), "drop %s of %s", d.ID, q.name)
+}
+
+// DeadCount implements relay.DeadLetters; it is exact.
+func (q *Queue) DeadCount(ctx context.Context) (n int, err error) {
+	err = q.db.read(ctx, func(c *conn) error {
+		count, err := c.number("SELECT count(*) FROM dead WHERE lane = ?", q.name)
+		n = int(count)
+		return err
+	})
+	return n, wrap(err, "count dead letters of %s", q.name)
+}
+
+// Depth returns how many messages the lane has that are visible, and how many
+// that wait for their time or are in flight.
+func (q *Queue) Depth(ctx context.Context) (visible, hidden int, err error) {
+	err = q.db.read(ctx, func(c *conn) error {
+		_, err := c.first("SELECT count(*) FILTER (WHERE visible_at <= ?), count(*) FROM messages WHERE lane = ?",
+			func(r row) error {
+				visible, hidden = int(r.int(0)), int(r.int(1)-r.int(0))
+				return nil
+			}, q.db.now(), q.name)
+		return err
+	})
+	return visible, hidden, wrap(err, "depth of %s", q.name)
+}
+
+// deadID returns the row of a dead letter, 0, which is none, if it is not ours.
+func deadID(d relay.DeadLetter) int64 {
+	id, err := strconv.ParseInt(d.Receipt, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return id
+}

@@ -1,0 +1,180 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"hookferry/shared/relay"
+)
+
+var endpointList = list{name: "endpoints", keys: "it", desc: true}
+
+const endpointColumns = `created_at, id, account, version, name, url, event_types, source_ids, format, signatures, status,
+	secret, secret_preview, old_secret, old_secret_until, updated_at, disabled_at, disabled_reason, revoked_at, key_id`
+
+func readEndpoint(r row) (relay.Endpoint, error) {
+	types, err1 := parseTexts[string](r.text(6))
+	sources, err2 := parseTexts[string](r.text(7))
+	schemes, err3 := parseTexts[relay.Scheme](r.text(9))
+	return relay.Endpoint{CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3), Name: r.text(4),
+		URL: r.text(5), EventTypes: types, SourceIDs: sources, Format: relay.Format(r.text(8)), Signatures: schemes,
+		Status: relay.Status(r.text(10)), Secret: relay.Sealed(r.text(11)), SecretPreview: r.text(12),
+		OldSecret: relay.Sealed(r.text(13)), OldSecretUntil: r.time(14), UpdatedAt: r.time(15), DisabledAt: r.time(16),
+		DisabledReason: relay.DisabledReason(r.text(17)), RevokedAt: r.time(18), KeyID: r.text(19),
+	}, errors.Join(err1, err2, err3)
+}
+
+func putEndpoint(c *conn, e relay.Endpoint, version int64) error {
+	_, err := c.exec(`INSERT OR REPLACE INTO endpoints (`+endpointColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.CreatedAt, e.ID, e.Account, version, e.Name, e.URL, texts(e.EventTypes), texts(e.SourceIDs), string(e.Format),
+		texts(e.Signatures), string(e.Status), string(e.Secret), e.SecretPreview, string(e.OldSecret), e.OldSecretUntil,
+		e.UpdatedAt, e.DisabledAt, string(e.DisabledReason), e.RevokedAt, e.KeyID)
+	return err
+}
+
+// keyTaken reports whether another live endpoint of the account has the KeyID.
+func keyTaken(c *conn, e relay.Endpoint) (bool, error) {
+	if e.KeyID == "" || e.Deleted() {
+		return false, nil
+	}
+	return c.exists("SELECT 1 FROM endpoints WHERE account = ? AND key_id = ? AND key_id <> '' AND revoked_at = 0 AND id <> ?",
+		e.Account, e.KeyID, e.ID)
+}
+
+// CreateEndpoint implements relay.Store. It returns ErrExists for an ID that is
+// taken, too.
+func (db *DB) CreateEndpoint(ctx context.Context, e relay.Endpoint, limit int) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		taken, err := keyTaken(c, e)
+		if err != nil {
+			return err
+		}
+		same, err := c.exists("SELECT 1 FROM endpoints WHERE account = ? AND id = ?", e.Account, e.ID)
+		if err != nil {
+			return err
+		}
+		if taken || same {
+			return relay.ErrExists
+		}
+		live, err := c.number("SELECT count(*) FROM endpoints WHERE account = ? AND revoked_at = 0", e.Account)
+		if err != nil {
+			return err
+		}
+		if live >= int64(limit) {
+			return relay.ErrLimit
+		}
+		return putEndpoint(c, e, 1)
+	}), "create endpoint %s", e.ID)
+}
+
+// UpdateEndpoint implements relay.Store.
+func (db *DB) UpdateEndpoint(ctx context.Context, e relay.Endpoint) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		err := sameVersion(c, "SELECT version FROM endpoints WHERE account = ? AND id = ?", e.Version, e.Account, e.ID)
+		if err != nil {
+			return err
+		}
+		if taken, err := keyTaken(c, e); err != nil {
+			return err
+		} else if taken {
+			return relay.ErrExists
+		}
+		return putEndpoint(c, e, e.Version+1)
+	}), "update endpoint %s", e.ID)
+}
+
+// sameVersion returns ErrNotFound or ErrConflict unless the query gives version.
+func sameVersion(c *conn, query string, version int64, args ...any) error {
+	var stored int64
+	if err := one(c.first(query, func(r row) error { stored = r.int(0); return nil }, args...)); err != nil {
+		return err
+	}
+	if stored != version {
+		return relay.ErrConflict
+	}
+	return nil
+}
+
+// Endpoint implements relay.Store.
+func (db *DB) Endpoint(ctx context.Context, account, id string) (e relay.Endpoint, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		return one(c.first("SELECT "+endpointColumns+" FROM endpoints WHERE account = ? AND id = ?", func(r row) error {
+			e, err = readEndpoint(r)
+			return err
+		}, account, id))
+	})
+	return e, wrap(err, "endpoint %s", id)
+}
+
+// Endpoints implements relay.Store.
+func (db *DB) Endpoints(ctx context.Context, account string, p relay.Page) (endpoints []relay.Endpoint, next string, err error) {
+	next, err = db.page(ctx, endpointList, p, "SELECT "+endpointColumns+` FROM endpoints
+		WHERE account = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account},
+		func(r row) (bool, error) {
+			e, err := readEndpoint(r)
+			endpoints = append(endpoints, e)
+			return true, err
+		})
+	return endpoints, next, wrap(err, "endpoints of %s", account)
+}
+
+// LiveEndpoints implements relay.Store.
+func (db *DB) LiveEndpoints(ctx context.Context, account string) (endpoints []relay.Endpoint, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		return c.each("SELECT "+endpointColumns+" FROM endpoints WHERE account = ? AND revoked_at = 0", func(r row) error {
+			e, err := readEndpoint(r)
+			endpoints = append(endpoints, e)
+			return err
+		}, account)
+	})
+	return endpoints, wrap(err, "live endpoints of %s", account)
+}
+
+func readCounters(c *conn, endpoint string) (n relay.Counters, err error) {
+	_, err = c.first("SELECT last_success_at, last_failure_at, failure_count, failing_since FROM counters WHERE endpoint = ?",
+		func(r row) error {
+			n = relay.Counters{LastSuccessAt: r.time(0), LastFailureAt: r.time(1), FailureCount: int(r.int(2)), FailingSince: r.time(3)}
+			return nil
+		}, endpoint)
+	return n, err
+}
+
+// Counters implements relay.Store.
+func (db *DB) Counters(ctx context.Context, endpoints ...string) (map[string]relay.Counters, error) {
+	counters := make(map[string]relay.Counters, len(endpoints))
+	err := db.read(ctx, func(c *conn) error {
+		for _, id := range endpoints {
+			n, err := readCounters(c, id)
+			if err != nil {
+				return err
+			}
+			counters[id] = n
+		}
+		return nil
+	})
+	return counters, wrap(err, "counters")
+}
+
+// AddOutcomes implements relay.Store.
+func (db *DB) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes) (n relay.Counters, err error) {
+	err = db.w.do(ctx, func(c *conn) error {
+		n, err = readCounters(c, endpoint)
+		if err != nil {
+			return err
+		}
+		n = n.Apply(o)
+		_, err = c.exec(`INSERT OR REPLACE INTO counters (endpoint, last_success_at, last_failure_at, failure_count, failing_since)
+			VALUES (?, ?, ?, ?, ?)`, endpoint, n.LastSuccessAt, n.LastFailureAt, n.FailureCount, n.FailingSince)
+		return err
+	})
+	return n, wrap(err, "add outcomes of %s", endpoint)
+}
+
+// ResetCounters implements relay.Store.
+func (db *DB) ResetCounters(ctx context.Context, endpoint string) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		_, err := c.exec("UPDATE counters SET failure_count = 0, failing_since = 0 WHERE endpoint = ?", endpoint)
+		return err
+	}), "reset counters of %s", endpoint)
+}

@@ -1,0 +1,166 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// PutEvent implements relay.Store.
+func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *relay.EventRecord, err error) {
+	unmatched, err := unmatchedText(r.Unmatched)
+	if err != nil {
+		return nil, err
+	}
+	matched, ev := texts(r.Matched), r.Event
+	insert := func(c *conn) (int64, error) {
+		return c.exec(`INSERT INTO events (account, id, created_at, mid, claimed_until, claim_epoch, type, format, source,
+			verified_by, test, request, only, confirm, matched, unmatched, payload)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			ev.Account, ev.ID, ev.CreatedAt, r.MID, r.ClaimedUntil, db.epoch, ev.Type, string(ev.Format), ev.SourceID,
+			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), matched, unmatched,
+			ev.Payload.Deflated())
+	}
+	err = db.w.do(ctx, func(c *conn) error {
+		existing = nil
+		n, err := insert(c)
+		if err != nil || n > 0 {
+			return err
+		}
+		old, err := db.readEvent(c, ev.Account, ev.ID)
+		if errors.Is(err, relay.ErrNotFound) { // it has expired, and is not purged yet
+			if err = purgeEvent(c, ev.Account, ev.ID); err == nil {
+				_, err = insert(c)
+			}
+			return err
+		}
+		existing = &old
+		return err
+	})
+	if err != nil {
+		return nil, wrap(err, "put event %s", ev.ID)
+	}
+	return existing, nil
+}
+
+// unmatchedText is "endpoint reason" by lines in JSON.
+func unmatchedText(list []relay.Unmatched) (string, error) {
+	pairs := make([]string, len(list))
+	for i, u := range list {
+		if strings.Contains(u.EndpointID, " ") {
+			return "", fmt.Errorf("endpoint id %q has a space", u.EndpointID)
+		}
+		pairs[i] = u.EndpointID + " " + string(u.Reason)
+	}
+	return texts(pairs), nil
+}
+
+func parseUnmatched(s string) (list []relay.Unmatched, err error) {
+	if s == "" {
+		return nil, nil
+	}
+	var pairs []string
+	if err := json.Unmarshal([]byte(s), &pairs); err != nil {
+		return nil, fmt.Errorf("stored unmatched endpoints %q: %w", s, err)
+	}
+	for _, p := range pairs {
+		id, reason, _ := strings.Cut(p, " ")
+		list = append(list, relay.Unmatched{EndpointID: id, Reason: relay.Mismatch(reason)})
+	}
+	return list, nil
+}
+
+// readEvent returns an event that has not expired, with its runs.
+func (db *DB) readEvent(c *conn, account, id string) (e relay.EventRecord, err error) {
+	err = one(c.first(`SELECT created_at, mid, claimed_until, claim_epoch, type, format, source, verified_by, test, request,
+		only, confirm, matched, unmatched, payload FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
+		func(r row) (err error) {
+			e = relay.EventRecord{MID: r.text(1), Event: relay.Event{ID: id, Account: account, CreatedAt: r.time(0),
+				Type: r.text(4), Format: relay.Format(r.text(5)), SourceID: r.text(6),
+				VerifiedBy: relay.Verification(r.text(7)), Test: r.bool(8), RequestID: r.text(9), Only: r.text(10),
+				Confirm: relay.Confirm(r.text(11)), Payload: relay.PayloadFromDeflated(r.blob(14))}}
+			if r.int(3) == db.epoch {
+				e.ClaimedUntil = r.time(2)
+			}
+			if e.Matched, err = parseTexts[string](r.text(12)); err != nil {
+				return err
+			}
+			e.Unmatched, err = parseUnmatched(r.text(13))
+			return err
+		}, account, id, db.cutoff()))
+	if err != nil {
+		return relay.EventRecord{}, err
+	}
+	err = c.each("SELECT endpoint, number, token, started_at FROM runs WHERE account = ? AND event = ?", func(r row) error {
+		if e.Runs == nil {
+			e.Runs = map[string]relay.Run{}
+		}
+		e.Runs[r.text(0)] = relay.Run{Number: int(r.int(1)), Token: r.text(2), StartedAt: r.time(3)}
+		return nil
+	}, account, id)
+	return e, err
+}
+
+// ClaimEvent implements relay.Store.
+func (db *DB) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until time.Time) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		n, err := c.exec(`UPDATE events SET claimed_until = ?, claim_epoch = ? WHERE account = ? AND id = ?
+			AND CASE claim_epoch WHEN ? THEN claimed_until ELSE 0 END = ?`,
+			until, db.epoch, ref.Account, ref.ID, db.epoch, from)
+		if err == nil && n == 0 {
+			err = relay.ErrConflict
+		}
+		return err
+	}), "claim event %s", ref.ID)
+}
+
+// Event implements relay.Store; it is always consistent.
+func (db *DB) Event(ctx context.Context, account, id string, _ bool) (e relay.EventRecord, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		e, err = db.readEvent(c, account, id)
+		return err
+	})
+	return e, wrap(err, "event %s", id)
+}
+
+var (
+	eventList       = list{name: "events", keys: "it", desc: true}
+	eventStatusList = list{name: "events by status", keys: "it", desc: true}
+)
+
+const listedColumns = "created_at, id, status, type, format, source, verified_by, test, request, only, confirm"
+
+// Events implements relay.Store. Events of a status other than delivered are
+// found by an index; type and source are looked for row by row.
+func (db *DB) Events(ctx context.Context, account string, f relay.EventFilter, p relay.Page) (events []relay.EventSummary, next string, err error) {
+	since := max(millis(f.Since), db.cutoff())
+	until := int64(1) << 62
+	if !f.Until.IsZero() {
+		until = millis(f.Until)
+	}
+	l, query, args := eventList, "SELECT "+listedColumns+` FROM listed
+		WHERE account = ? AND created_at >= ? AND created_at < ? AND (created_at, id) < (?, ?)
+		ORDER BY created_at DESC, id DESC`, []any{account, since, until}
+	if f.Status != "" && f.Status != relay.EventDelivered {
+		l, query, args = eventStatusList, "SELECT "+listedColumns+` FROM listed INDEXED BY listed_by_status
+			WHERE account = ? AND status = ? AND status <> 'delivered' AND created_at >= ? AND created_at < ?
+			AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account, string(f.Status), since, until}
+	}
+	next, err = db.page(ctx, l, p, query, args, func(r row) (bool, error) {
+		if f.Status != "" && r.text(2) != string(f.Status) || f.Type != "" && r.text(3) != f.Type ||
+			f.SourceID != "" && r.text(5) != f.SourceID {
+			return false, nil
+		}
+		events = append(events, relay.EventSummary{Status: relay.EventStatus(r.text(2)), Event: relay.Event{
+			Account: account, CreatedAt: r.time(0), ID: r.text(1), Type: r.text(3), Format: relay.Format(r.text(4)),
+			SourceID: r.text(5), VerifiedBy: relay.Verification(r.text(6)), Test: r.bool(7), RequestID: r.text(8),
+			Only: r.text(9), Confirm: relay.Confirm(r.text(10))}})
+		return true, nil
+	})
+	return events, next, wrap(err, "events of %s", account)
+}

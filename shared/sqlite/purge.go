@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// purgeBatch is how many rows are looked at in one transaction, so that
+	// accepts wait a few milliseconds for it at most.
+	purgeBatch = 200
+	purgeEvery = time.Minute
+)
+
+// purgeLoop deletes what has expired until ctx ends. An error passes: the next
+// round does what this one could not.
+func (db *DB) purgeLoop(ctx context.Context) {
+	timer := time.NewTicker(purgeEvery)
+	defer timer.Stop()
+	for {
+		for more := true; more && ctx.Err() == nil; {
+			n, err := db.purge(ctx)
+			more = err == nil && n > 0
+		}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// purge deletes one batch of what has expired from each table and returns how
+// many rows that were. Rows are looked at in the order in which they were
+// written, oldest first; one that is expired behind many that are not waits for
+// them, unseen, since reads go by the clock.
+func (db *DB) purge(ctx context.Context) (n int64, err error) {
+	type event struct{ account, id string }
+	// Nothing needs a sync: what a power cut brings back is purged again.
+	err = db.w.relaxed(ctx, func(c *conn) error {
+		n = 0
+		var old []event
+		if err := c.each(`SELECT account, id FROM (SELECT account, id, created_at FROM events ORDER BY rowid LIMIT ?)
+			WHERE created_at < ?`, func(r row) error {
+			old = append(old, event{r.text(0), r.text(1)})
+			return nil
+		}, purgeBatch, db.cutoff()); err != nil {
+			return err
+		}
+		for _, e := range old {
+			if err := purgeEvent(c, e.account, e.id); err != nil {
+				return err
+			}
+		}
+		n += int64(len(old))
+		return nil
+	})
+	for _, t := range []struct{ table, time string }{
+		{"attempts", "created_at"}, {"expectations", "created_at"}, {"idempotency", "expires_at"},
+	} {
+		if err != nil {
+			break
+		}
+		before := db.cutoff()
+		if t.time == "expires_at" {
+			before = millis(db.now())
+		}
+		err = db.w.relaxed(ctx, func(c *conn) error {
+			gone, err := c.exec("DELETE FROM "+t.table+" WHERE rowid IN (SELECT rowid FROM "+t.table+
+				" ORDER BY rowid LIMIT ?) AND "+t.time+" < ?", purgeBatch, before)
+			n += gone
+			return err
+		})
+	}
+	if err == nil {
+		err = db.w.relaxed(ctx, func(c *conn) error { // there are few of them
+			gone, err := c.exec("DELETE FROM replays WHERE updated_at < ?", db.cutoff())
+			n += gone
+			return err
+		})
+	}
+	return n, wrap(err, "purge")
+}
+
+// purgeEvent deletes an event and all that is kept under it.
+func purgeEvent(c *conn, account, id string) error {
+	if _, err := c.exec(`DELETE FROM listed WHERE account = ? AND id = ?
+		AND created_at = (SELECT created_at FROM events WHERE account = ? AND id = ?)`, account, id, account, id); err != nil {
+		return err
+	}
+	for _, table := range []string{"deliveries", "runs"} {
+		if _, err := c.exec("DELETE FROM "+table+" WHERE account = ? AND event = ?", account, id); err != nil {
+			return err
+		}
+	}
+	_, err := c.exec("DELETE FROM events WHERE account = ? AND id = ?", account, id)
+	return err
+}
