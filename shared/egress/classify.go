@@ -91,7 +91,7 @@ func handshakeMessage(err error) string {
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
+		remote    *net.OpError
 	)
 	switch {
 	case errors.As(err, &name):
@@ -104,7 +104,7 @@ func handshakeMessage(err error) string {
 		return "The certificate is not valid."
 	case errors.As(err, &record):
 		return "The endpoint does not speak TLS on this port."
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error": // how crypto/tls reports an alert
 		return "The endpoint refused the TLS handshake."
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "The endpoint closed the connection during the TLS handshake."

@@ -51,9 +51,10 @@ type Config struct {
 
 // A Client makes calls that keep its Policy. It is safe for concurrent use.
 type Client struct {
-	cfg    Config
-	tls    *tls.Config
-	dialer net.Dialer
+	cfg Config
+	tls *tls.Config
+	// dialContext connects to an address; in tests, to another one.
+	dialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu        sync.Mutex
 	transport *http.Transport // replaced when it is MaxConnAge old
@@ -90,7 +91,7 @@ func New(cfg Config) *Client {
 		NextProtos:         []string{"http/1.1"},
 		ClientSessionCache: tls.NewLRUClientSessionCache(MaxIdle),
 	}
-	c.dialer = net.Dialer{Control: c.control}
+	c.dialContext = (&net.Dialer{Control: c.control}).DialContext
 	return c
 }
 

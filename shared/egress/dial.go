@@ -3,9 +3,11 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -14,7 +16,7 @@ import (
 // Bounds of what a resolver's answer can make us do.
 const (
 	maxAnswers = 256 // more addresses than that refuse the host
-	maxDials   = 8   // addresses that are tried
+	maxDials   = 4   // addresses that are tried
 )
 
 // A step is where in making a connection an error came from.
@@ -73,21 +75,41 @@ func (c *Client) connect(ctx context.Context, hostport string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
+	addrs = alternate(addrs)
 	addrs = addrs[:min(len(addrs), maxDials)]
-	var firstErr error
+	var worst error
 	for i, addr := range addrs {
 		conn, err := c.dialOne(ctx, netip.AddrPortFrom(addr, uint16(port)), len(addrs)-i)
 		if err == nil {
 			return conn, nil
 		}
-		if firstErr == nil {
-			firstErr = err
+		// A machine without IPv6 says so at once; what IPv4 met tells more.
+		if worst == nil || errors.Is(worst, syscall.ENETUNREACH) {
+			worst = err
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrBlocked) {
 			break
 		}
 	}
-	return nil, &stepError{stepConnect, firstErr}
+	return nil, &stepError{stepConnect, worst}
+}
+
+// alternate orders addresses so that IPv4 and IPv6 take turns, beginning with
+// the resolver's first: one family that leads nowhere does not use up the tries.
+func alternate(addrs []netip.Addr) []netip.Addr {
+	ordered := make([]netip.Addr, 0, len(addrs))
+	var other []netip.Addr
+	for _, addr := range addrs {
+		if addr.Is4() == addrs[0].Is4() {
+			ordered = append(ordered, addr)
+		} else {
+			other = append(other, addr)
+		}
+	}
+	for i, addr := range other {
+		ordered = slices.Insert(ordered, min(2*i+1, len(ordered)), addr)
+	}
+	return ordered
 }
 
 // resolve returns the host's addresses, all of them checked, or an error if it
@@ -126,7 +148,7 @@ func (c *Client) dialOne(ctx context.Context, addr netip.AddrPort, remaining int
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(remaining))
 		defer cancel()
 	}
-	return c.dialer.DialContext(ctx, "tcp", addr.String())
+	return c.dialContext(ctx, "tcp", addr.String())
 }
 
 // control runs on every socket right before it connects: whatever came before,

@@ -1,0 +1,456 @@
+package egress
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hookferry/shared/relay"
+)
+
+var publicAddr = netip.MustParseAddr("93.184.215.14")
+
+// resolverOf answers every name with these addresses.
+func resolverOf(addrs ...string) func(context.Context, string) ([]netip.Addr, error) {
+	return func(context.Context, string) ([]netip.Addr, error) {
+		var parsed []netip.Addr
+		for _, a := range addrs {
+			parsed = append(parsed, netip.MustParseAddr(a))
+		}
+		return parsed, nil
+	}
+}
+
+// wire takes a client's connections to one local address, whatever address they
+// are for, and keeps those.
+type wire struct {
+	mu     sync.Mutex
+	dialed []string
+}
+
+func (w *wire) attach(c *Client, local net.Addr) {
+	var d net.Dialer
+	c.dialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		w.mu.Lock()
+		w.dialed = append(w.dialed, address)
+		w.mu.Unlock()
+		return d.DialContext(ctx, network, local.String())
+	}
+}
+
+func rootsOf(srv *httptest.Server) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(srv.Certificate())
+	return pool
+}
+
+// countingServer counts the connections that are made to it.
+func countingServer(t *testing.T, secure bool, h http.HandlerFunc) (*httptest.Server, *atomic.Int32) {
+	t.Helper()
+	var conns atomic.Int32
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	if secure {
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(srv.Close)
+	return srv, &conns
+}
+
+func post(t *testing.T, c *Client, url, body string) (*http.Response, string, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["Idempotency-Key"] = nil
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp, string(b), err
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	w.Write(b)
+}
+
+// portOf turns the server's address into a URL of example.com, which the test
+// server's certificate is for.
+func portOf(srv *httptest.Server) string {
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	return "https://example.com:" + port + "/"
+}
+
+func TestOnlyTheCheckedAddressIsDialled(t *testing.T) {
+	srv, _ := countingServer(t, true, echo)
+	var lookups []string
+	answers := [][]netip.Addr{{publicAddr}, {netip.MustParseAddr("127.0.0.1")}, {netip.MustParseAddr("::ffff:8.8.8.8")}}
+	c := New(Config{RootCAs: rootsOf(srv), Resolver: func(_ context.Context, host string) ([]netip.Addr, error) {
+		lookups = append(lookups, host)
+		return answers[len(lookups)-1], nil
+	}})
+	var w wire
+	w.attach(c, srv.Listener.Addr())
+
+	url := "https://example.com/hook"
+	if _, got, err := post(t, c, url, "hello"); err != nil || got != "hello" {
+		t.Fatalf("first answer public: got %q, %v", got, err)
+	}
+	c.CloseIdle() // the next call needs a connection, and looks up again
+	_, _, err := post(t, c, url, "hello")
+	if code, msg := Classify(err); code != relay.CodeAddressBlocked || !errors.Is(err, ErrBlocked) ||
+		msg != "The host is a loopback address, and only public ones are allowed." {
+		t.Errorf("second answer private: got %v, %s, %s", err, code, msg)
+	}
+	// Mapped is how Go's resolver writes IPv4 addresses.
+	if _, _, err := post(t, c, url, "hello"); err != nil {
+		t.Errorf("third answer mapped and public: %v", err)
+	}
+	if diff := cmp.Diff([]string{"example.com", "example.com", "example.com"}, lookups); diff != "" {
+		t.Error("lookups:", diff)
+	}
+	if diff := cmp.Diff([]string{publicAddr.String() + ":443", "8.8.8.8:443"}, w.dialed); diff != "" {
+		t.Error("dialled:", diff)
+	}
+}
+
+func TestOneBadAnswerRefusesAll(t *testing.T) {
+	many := make([]string, maxAnswers+1)
+	for i := range many {
+		many[i] = publicAddr.String()
+	}
+	for _, answers := range [][]string{
+		{"93.184.215.14", "10.0.0.1"}, {"10.0.0.1", "93.184.215.14"}, {"93.184.215.14", "2606:4700::1", "::1"},
+		{"93.184.215.14", "::ffff:127.0.0.1"}, {"64:ff9b::7f00:1"}, {"fe80::1%eth0"}, {"0.0.0.0"}, {"169.254.169.254"}, many,
+	} {
+		c := New(Config{Resolver: resolverOf(answers...)})
+		var w wire
+		w.attach(c, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
+		_, _, err := post(t, c, "https://example.com/", "x")
+		if code, _ := Classify(err); code != relay.CodeAddressBlocked || len(w.dialed) != 0 {
+			t.Errorf("%.60v: got %v, %s, dialled %v", answers, err, code, w.dialed)
+		}
+	}
+}
+
+// Even if all before it failed, the socket itself does not connect.
+func TestTheSocketRefusesWhatIsNotAllowed(t *testing.T) {
+	srv, conns := countingServer(t, false, echo)
+	c := New(Config{})
+	conn, err := c.dialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+	if !errors.Is(err, ErrBlocked) || conn != nil || conns.Load() != 0 {
+		t.Errorf("got %v, %v, %d connections", conn, err, conns.Load())
+	}
+	if code, msg := Classify(&stepError{stepConnect, err}); code != relay.CodeAddressBlocked || strings.Contains(msg, "127") {
+		t.Errorf("got %s, %s", code, msg)
+	}
+}
+
+func TestDoChecksTheURLAgain(t *testing.T) {
+	srv, conns := countingServer(t, false, echo)
+	for _, url := range []string{srv.URL, "http://example.com/", "https://user:pw@example.com/", "https://localhost/", "https://127.0.0.1:8443/"} {
+		c := New(Config{Resolver: resolverOf("127.0.0.1")})
+		_, _, err := post(t, c, url, "x")
+		if code, _ := Classify(err); code != relay.CodeAddressBlocked {
+			t.Errorf("%s: got %v, %s", url, err, code)
+		}
+	}
+	if n := conns.Load(); n != 0 {
+		t.Errorf("%d connections were made", n)
+	}
+}
+
+func TestRedirectsAreReturnedAsTheyAre(t *testing.T) {
+	srv, _ := countingServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/target" {
+			t.Error("a redirect was followed")
+		}
+		w.Header().Set("Location", r.URL.Query().Get("to"))
+		var code int
+		fmt.Sscan(r.URL.Path[1:], &code)
+		w.WriteHeader(code)
+		io.WriteString(w, "moved")
+	})
+	c := New(Config{Policy: Policy{AllowPrivate: true}, RootCAs: rootsOf(srv)})
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		for _, to := range []string{"/target", "http://169.254.169.254/", "http://%zz", "://"} {
+			resp, body, err := post(t, c, fmt.Sprintf("%s/%d?to=%s", srv.URL, code, strings.ReplaceAll(to, "%", "%25")), "x")
+			if err != nil || resp.StatusCode != code || body != "moved" || resp.Header.Get("Location") != to {
+				t.Errorf("%d to %s: got %v, %q, %v", code, to, resp, body, err)
+			}
+		}
+	}
+}
+
+func TestTheEnvironmentsProxyIsNotUsed(t *testing.T) {
+	proxy, proxied := countingServer(t, false, echo)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"} {
+		t.Setenv(name, proxy.URL)
+	}
+	srv, _ := countingServer(t, true, echo)
+	c := New(Config{Policy: Policy{AllowPrivate: true}, RootCAs: rootsOf(srv), Resolver: resolverOf("127.0.0.1")})
+	if _, got, err := post(t, c, portOf(srv), "direct"); err != nil || got != "direct" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if n := proxied.Load(); n != 0 {
+		t.Errorf("the proxy got %d connections", n)
+	}
+	// The environment does name a proxy for this call, or the test shows nothing.
+	req, _ := http.NewRequest("POST", portOf(srv), nil)
+	if u, err := http.ProxyFromEnvironment(req); err != nil || u == nil {
+		t.Errorf("the environment names no proxy: %v, %v", u, err)
+	}
+}
+
+func TestCallsSpeakPlainHTTP1(t *testing.T) {
+	var seen http.Header
+	srv, _ := countingServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header.Clone()
+		w.Header().Set("Content-Encoding", "gzip")
+		io.WriteString(w, "as it is")
+	})
+	c := New(Config{Policy: Policy{AllowPrivate: true}, RootCAs: rootsOf(srv)})
+	resp, body, err := post(t, c, srv.URL, "x")
+	if err != nil || resp.Proto != "HTTP/1.1" || body != "as it is" {
+		t.Fatalf("got %v, %q, %v", resp, body, err)
+	}
+	for _, name := range []string{"Idempotency-Key", "Accept-Encoding", "Referer", "Cookie"} {
+		if v, ok := seen[name]; ok {
+			t.Errorf("%s was sent: %q", name, v)
+		}
+	}
+}
+
+func TestConnectionsAreKeptForTheNextCall(t *testing.T) {
+	srv, conns := countingServer(t, true, echo)
+	c := New(Config{Policy: Policy{AllowPrivate: true}, RootCAs: rootsOf(srv)})
+	for i := range 20 {
+		if _, _, err := post(t, c, srv.URL, "x"); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("20 calls took %d connections, want 1", n)
+	}
+}
+
+// concurrently makes n calls that are all in flight at once.
+func concurrently(t *testing.T, c *Client, url string, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if _, _, err := post(t, c, url, "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestABurstKeepsItsConnections(t *testing.T) {
+	const n = 32
+	var waiting atomic.Int32
+	release := make(chan struct{}, 2*n)
+	srv, conns := countingServer(t, false, func(w http.ResponseWriter, _ *http.Request) {
+		if waiting.Add(1)%n == 0 {
+			for range n {
+				release <- struct{}{}
+			}
+		}
+		<-release
+	})
+	c := New(Config{Policy: Policy{AllowPrivate: true}})
+	concurrently(t, c, srv.URL, n)
+	concurrently(t, c, srv.URL, n)
+	if got := conns.Load(); got != n {
+		t.Errorf("two bursts of %d took %d connections", n, got)
+	}
+}
+
+func TestConnectionsAreReplacedWhenOldOrFrozen(t *testing.T) {
+	srv, conns := countingServer(t, false, echo)
+	clock := time.Date(2026, 5, 11, 0, 0, 0, 0, time.UTC)
+	c := New(Config{Policy: Policy{AllowPrivate: true}, Now: func() time.Time { return clock }})
+	call := func(wantConns int32, why string) {
+		t.Helper()
+		if _, _, err := post(t, c, srv.URL, "x"); err != nil {
+			t.Fatalf("%s: %v", why, err)
+		}
+		if got := conns.Load(); got != wantConns {
+			t.Errorf("%s: %d connections so far, want %d", why, got, wantConns)
+		}
+	}
+	c.Thaw(clock)
+	call(1, "first")
+	clock = clock.Add(5 * time.Second)
+	c.Thaw(clock)
+	call(1, "an invocation 5 s later")
+	clock = clock.Add(5*time.Second + time.Millisecond)
+	c.Thaw(clock)
+	call(2, "an invocation more than 5 s later")
+	for range 5 {
+		clock = clock.Add(9 * time.Second) // a busy invocation: no Thaw
+		call(2, "within the age")
+	}
+	clock = clock.Add(5 * time.Second)
+	call(3, "60 s after the first")
+	c.CloseIdle()
+	call(4, "after CloseIdle")
+	clock = clock.Add(-time.Hour)
+	call(5, "after the clock was set back")
+}
+
+func TestABusyConnectionIsNotKeptPastItsAge(t *testing.T) {
+	reached, release := make(chan struct{}), make(chan struct{})
+	closed := make(chan struct{}, 8)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(reached)
+			<-release
+		}
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	var mu sync.Mutex
+	clock := time.Date(2026, 5, 11, 0, 0, 0, 0, time.UTC)
+	c := New(Config{Policy: Policy{AllowPrivate: true}, Now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return clock
+	}})
+	done := make(chan error)
+	go func() {
+		_, _, err := post(t, c, srv.URL+"/slow", "x")
+		done <- err
+	}()
+	<-reached
+	mu.Lock()
+	clock = clock.Add(time.Minute)
+	mu.Unlock()
+	if _, _, err := post(t, c, srv.URL+"/fast", "x"); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Fatalf("the call that was under way: %v", err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Error("the old connection is still open")
+	}
+}
+
+// mortalServer answers each connection's first request, and on the next one
+// closes without an answer, as if it had died while we were frozen. It returns
+// its URL and what it received.
+func mortalServer(t *testing.T) (string, func() []string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var bodies []string
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				buf := make([]byte, 4096)
+				for range 2 {
+					n, err := conn.Read(buf)
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					first := len(bodies) == 0 || !bytes.Contains(buf[:n], []byte("second"))
+					bodies = append(bodies, string(buf[:n]))
+					again := len(bodies) > 2
+					mu.Unlock()
+					if !first && !again {
+						return
+					}
+					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	return "http://" + ln.Addr().String() + "/", func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return bodies
+	}
+}
+
+func TestARequestIsRepeatedOnADeadConnection(t *testing.T) {
+	url, received := mortalServer(t)
+	c := New(Config{Policy: Policy{AllowPrivate: true}})
+	t.Cleanup(c.CloseIdle)
+	if _, _, err := post(t, c, url, "first"); err != nil {
+		t.Fatal(err)
+	}
+	_, got, err := post(t, c, url, "second body")
+	if err != nil || got != "ok" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	all := received()
+	if len(all) != 3 {
+		t.Fatalf("the server got %d requests, want 3", len(all))
+	}
+	for _, r := range all[1:] {
+		if !strings.HasSuffix(r, "\r\n\r\nsecond body") || strings.Contains(r, "Idempotency") {
+			t.Errorf("the server got %q", r)
+		}
+	}
+}
+
+func TestARequestThatCannotBeRepeatedFails(t *testing.T) {
+	url, _ := mortalServer(t)
+	c := New(Config{Policy: Policy{AllowPrivate: true}})
+	t.Cleanup(c.CloseIdle)
+	if _, _, err := post(t, c, url, "first"); err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader("second body"))
+	_, err := c.Do(req) // without the Idempotency-Key
+	if code, msg := Classify(err); code != relay.CodeConnectionFailed || msg == "" {
+		t.Errorf("got %v, %s, %s", err, code, msg)
+	}
+}
