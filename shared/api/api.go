@@ -1,6 +1,7 @@
 // Package api is the management API: endpoints, sources, keys, events,
 // deliveries, replays and publishing under /api/v1, and the call that a client
-// of Sivi knows as update-webhook.
+// of Sivi knows as update-webhook. openapi.json describes every call; a test
+// holds it and the routes equal.
 //
 // A handler parses, acts and returns an answer or an error; one wrapper
 // (call.go) authenticates, turns an error into the error body, and writes one
@@ -108,6 +109,8 @@ func routes() []route {
 		{method: "POST", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, serve: (*server).expect},
 		{method: "GET", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listExpected},
 		{method: "DELETE", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, serve: (*server).unexpect},
+
+		{method: "GET", path: "/api/v1/openapi.json", serve: (*server).openAPI},
 	}
 	for _, prefix := range []string{"", "/api/prod/v2", "/api/staging/v2"} {
 		all = append(all, route{method: "POST", path: prefix + "/general/update-webhook",
@@ -118,7 +121,9 @@ func routes() []route {
 
 // New returns the handler of every path of the API. It is safe for concurrent
 // use.
-func New(cfg Config) http.Handler {
+func New(cfg Config) http.Handler { return newServer(cfg).handler() }
+
+func newServer(cfg Config) *server {
 	if cfg.EndpointLimit == 0 {
 		cfg.EndpointLimit = 100
 	}
@@ -129,7 +134,7 @@ func New(cfg Config) http.Handler {
 		cfg.ExpectGiveUp = 24 * time.Hour
 	}
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
-	return (&server{Config: cfg, cursorKey: cfg.Keys.Derive("cursor"), retryWait: 100 * time.Millisecond}).handler()
+	return &server{Config: cfg, cursorKey: cfg.Keys.Derive("cursor"), retryWait: 100 * time.Millisecond}
 }
 
 func (s *server) handler() http.Handler {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"hookferry/shared/relay"
@@ -18,10 +19,12 @@ const (
 	selectAll     = "all"
 )
 
-// A dry run looks at no more than this many attempts and pages.
+// A dry run looks at no more than this many attempts, pages and events.
 const (
 	dryRunAttempts = 10_000
 	dryRunPages    = 200
+	dryRunEvents   = 1_000
+	dryRunReaders  = 16 // at once
 )
 
 func (s *server) createReplay(c *call) (answer, error) {
@@ -87,7 +90,7 @@ func (s *server) endReplay(ctx context.Context, r relay.Replay, now time.Time) {
 type wireDryRun struct {
 	Object string `json:"object"`
 	Count  int    `json:"count"`
-	Exact  bool   `json:"exact"` // false: there are more, the count was stopped
+	Exact  bool   `json:"exact"` // false: the count met one of its bounds
 }
 
 // replayFilter selects the last attempts of the runs that a replay looks at.
@@ -102,10 +105,10 @@ func replayFilter(r relay.Replay) relay.AttemptFilter {
 	return f
 }
 
-// dryRun counts the events of which a run in the time range ended as the replay
-// selects. The replay itself leaves out those that have been delivered since.
+// dryRun counts the deliveries that the replay would run again, as far as it
+// looks: those whose latest run ended, in the time range, as the replay selects.
 func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
-	seen, looked := map[string]bool{}, 0
+	ended, looked := map[string]int{}, 0 // the latest such run by event
 	p := relay.Page{Limit: 100}
 	for range dryRunPages {
 		attempts, next, err := s.Store.Attempts(c.ctx(), r.EndpointID, replayFilter(r), p)
@@ -113,7 +116,7 @@ func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
 			return answer{}, fmt.Errorf("list attempts of %s: %w", r.EndpointID, err)
 		}
 		for _, a := range attempts {
-			seen[a.EventID] = true
+			ended[a.EventID] = max(ended[a.EventID], a.Run)
 		}
 		looked += len(attempts)
 		p.After = next
@@ -121,7 +124,44 @@ func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
 			break
 		}
 	}
-	return ok(wireDryRun{Object: "webhook_replay_dry_run", Count: len(seen), Exact: p.After == ""})
+	over, err := s.overtaken(c, r.EndpointID, ended)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(wireDryRun{Object: "webhook_replay_dry_run", Count: len(ended) - over, Exact: p.After == "" && len(ended) <= dryRunEvents})
+}
+
+// overtaken counts the events, among the first dryRunEvents of them, whose
+// delivery has a later run than the one given, or that are gone.
+func (s *server) overtaken(c *call, endpoint string, ended map[string]int) (int, error) {
+	var (
+		mu      sync.Mutex
+		over    int
+		failed  error
+		asked   int
+		reading sync.WaitGroup
+	)
+	gate := make(chan struct{}, dryRunReaders)
+	for id, run := range ended {
+		if asked++; asked > dryRunEvents {
+			break
+		}
+		gate <- struct{}{}
+		reading.Go(func() {
+			defer func() { <-gate }()
+			rec, err := s.Store.Event(c.ctx(), c.account(), id, false)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, relay.ErrNotFound), err == nil && rec.Latest(endpoint) != run:
+				over++
+			case err != nil:
+				failed = fmt.Errorf("read event: %w", err)
+			}
+		})
+	}
+	reading.Wait()
+	return over, failed
 }
 
 func (s *server) replay(c *call) (relay.Replay, error) {
