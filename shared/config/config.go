@@ -80,6 +80,7 @@ func load(lookup func(string) (string, bool), dev bool) (Config, error) {
 	if len(problems) > 0 {
 		return Config{}, errors.Join(problems...)
 	}
+	c.ConnectTimeout = min(c.ConnectTimeout, c.DeliveryTimeout)
 	return c, nil
 }
 
@@ -88,10 +89,6 @@ func (c Config) check(dev bool) []error {
 	var problems []error
 	if c.AllowPrivateDestinations && !dev {
 		problems = append(problems, errors.New("ALLOW_PRIVATE_DESTINATIONS: only dev may call private destinations: unset it or set it to false"))
-	}
-	if c.ConnectTimeout > c.DeliveryTimeout {
-		problems = append(problems, fmt.Errorf("CONNECT_TIMEOUT: %s is longer than DELIVERY_TIMEOUT (%s): make it at most as long",
-			c.ConnectTimeout, c.DeliveryTimeout))
 	}
 	if c.ExpectFirst > c.ExpectGiveUp {
 		problems = append(problems, fmt.Errorf("EXPECT_FIRST: %s is longer than EXPECT_GIVE_UP (%s): make it at most as long",

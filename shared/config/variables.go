@@ -30,7 +30,7 @@ var variables = []Variable{
 		set:     parsed(func(c *Config) *relay.Schedule { return &c.RetrySchedule }, relay.ParseSchedule)},
 	{Name: "DELIVERY_TIMEOUT", Default: "10s", Meaning: "longest time of a whole attempt, 10ms to 30s",
 		set: duration(func(c *Config) *time.Duration { return &c.DeliveryTimeout }, 10*time.Millisecond, 30*time.Second)},
-	{Name: "CONNECT_TIMEOUT", Default: "3s", Meaning: "longest time to connect, 10ms to 30s, at most DELIVERY_TIMEOUT",
+	{Name: "CONNECT_TIMEOUT", Default: "3s", Meaning: "longest time to connect, 10ms to 30s; never more than DELIVERY_TIMEOUT",
 		set: duration(func(c *Config) *time.Duration { return &c.ConnectTimeout }, 10*time.Millisecond, 30*time.Second)},
 	{Name: "HEADER_PREFIX", Default: "Rivya", Meaning: "prefix of the headers that deliveries carry: 1 to 30 letters, digits and hyphens",
 		set: parsed(func(c *Config) *string { return &c.HeaderPrefix }, parsePrefix)},
