@@ -34,7 +34,10 @@ type writer struct {
 	// missing from the log then, and nothing after it counts until the log has
 	// been copied whole.
 	resync bool
-	broken error // set for good once the file is found damaged
+	// reclaim is set when the disk was full: copying the log lets it begin
+	// anew in the room that it takes up already.
+	reclaim bool
+	broken  error // set for good once the file is found damaged
 
 	commits, writes atomic.Int64
 }
@@ -256,6 +259,11 @@ func (w *writer) begin(durable bool) error {
 		}
 		w.resync = false
 	}
+	if w.reclaim {
+		w.reclaim = false
+		// It may fail for want of room too, which the write then shows.
+		_ = w.c.each("PRAGMA wal_checkpoint(PASSIVE)", func(row) error { return nil })
+	}
 	if durable != w.full {
 		level := "PRAGMA synchronous = NORMAL"
 		if durable {
@@ -308,6 +316,7 @@ func (w *writer) failed(err error) error {
 	case code(err) == codes.SQLITE_IOERR_FSYNC, code(err) == codes.SQLITE_IOERR_DIR_FSYNC:
 		w.resync = true
 	case code(err)&0xff == codes.SQLITE_FULL:
+		w.reclaim = true
 		return fmt.Errorf("no room for the data file: %w", err)
 	case code(err)&0xff == codes.SQLITE_BUSY:
 		return fmt.Errorf("another process has been writing to the data file for %v: %w", busyTimeout, err)

@@ -1,0 +1,257 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// hold keeps the writer busy until the returned function is called.
+func hold(t *testing.T, db *DB) (release func()) {
+	t.Helper()
+	begun, end := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- db.w.relaxed(t.Context(), func(*conn) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// waiting returns once n ops wait for the writer.
+func waiting(t *testing.T, db *DB, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); len(db.w.ops) < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d ops wait, want %d", len(db.w.ops), n)
+		}
+	}
+}
+
+func message(s string) relay.Outgoing { return relay.Outgoing{Body: []byte(s)} }
+
+func received(t *testing.T, q *Queue) (bodies []string) {
+	t.Helper()
+	for {
+		msgs, err := q.Receive(t.Context(), relay.MaxBatch, 0, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(msgs) == 0 {
+			slices.Sort(bodies)
+			return bodies
+		}
+		for _, m := range msgs {
+			bodies = append(bodies, string(m.Body))
+		}
+	}
+}
+
+func TestWhatWaitsSharesOneCommit(t *testing.T) {
+	db := open(t, Config{})
+	q := db.Queue("events")
+	release := hold(t, db)
+	commits := db.w.commits.Load()
+	const n = 200
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := q.Send(t.Context(), message(fmt.Sprintf("%03d", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waiting(t, db, n-1) // one may be held for the next group
+	release()
+	wg.Wait()
+	if got := db.w.commits.Load() - commits; got > 3 {
+		t.Errorf("%d sends took %d commits", n, got)
+	}
+	if got := len(received(t, q)); got != n {
+		t.Errorf("received %d messages, want %d", got, n)
+	}
+}
+
+func TestAFailedOpUndoesItselfAlone(t *testing.T) {
+	db := open(t, Config{})
+	q := db.Queue("events")
+	release := hold(t, db)
+	boom := errors.New("boom")
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			if err := q.Send(t.Context(), message(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		})
+		if i == 4 {
+			wg.Go(func() {
+				err := db.w.do(t.Context(), func(c *conn) error {
+					return errors.Join(insertMessage(c, "events", "", []byte("undone"), db.now(), 0), boom)
+				})
+				if !errors.Is(err, boom) {
+					t.Errorf("got %v, want %v", err, boom)
+				}
+			})
+			wg.Go(func() { // a constraint of the schema
+				err := db.w.do(t.Context(), func(c *conn) error {
+					if err := insertMessage(c, "events", "", []byte("undone too"), db.now(), 0); err != nil {
+						return err
+					}
+					_, err := c.exec("INSERT INTO meta VALUES ('epoch', 7)")
+					return err
+				})
+				if code(err) == 0 {
+					t.Errorf("got %v, want an error of SQLite", err)
+				}
+			})
+		}
+	}
+	waiting(t, db, 11)
+	release()
+	wg.Wait()
+	want := []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+	if got := received(t, q); !slices.Equal(got, want) {
+		t.Errorf("on the queue: %q, want %q", got, want)
+	}
+}
+
+func TestACancelledOpIsNotRun(t *testing.T) {
+	db := open(t, Config{})
+	q := db.Queue("events")
+	release := hold(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- q.Send(ctx, message("never")) }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	release()
+	if got := received(t, q); len(got) > 0 {
+		t.Errorf("on the queue: %q", got)
+	}
+}
+
+// synchronous reads the setting; a prepared PRAGMA would give that of the time
+// when it was prepared.
+func synchronous(t *testing.T, c *conn) int64 {
+	t.Helper()
+	rows, err := c.c.(driver.QueryerContext).QueryContext(noContext, "PRAGMA synchronous", nil)
+	if err != nil {
+		t.Error(err)
+		return -1
+	}
+	defer rows.Close()
+	r := make(row, 1)
+	if err := rows.Next(r); err != nil {
+		t.Error(err)
+	}
+	return r.int(0)
+}
+
+func TestOnlyWhatMayBeForgottenIsNotSynced(t *testing.T) {
+	db := open(t, Config{})
+	const normal, full = 1, 2
+	level := func(submit func(context.Context, func(*conn) error) error) (level int64) {
+		if err := submit(t.Context(), func(c *conn) error { level = synchronous(t, c); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return level
+	}
+	for range 2 {
+		if got := level(db.w.do); got != full {
+			t.Errorf("a durable write ran with synchronous %d, want %d", got, full)
+		}
+		if got := level(db.w.relaxed); got != normal {
+			t.Errorf("a relaxed write ran with synchronous %d, want %d", got, normal)
+		}
+	}
+
+	// A durable write that comes while a relaxed group runs waits for its own.
+	got := make(chan int64, 1)
+	release := hold(t, db)
+	go func() { got <- level(db.w.do) }()
+	waiting(t, db, 1)
+	release()
+	if got := <-got; got != full {
+		t.Errorf("a durable write behind a relaxed one ran with synchronous %d, want %d", got, full)
+	}
+}
+
+func TestAFailedSyncIsMadeGoodBeforeTheNextWrite(t *testing.T) {
+	db := open(t, Config{})
+	q := db.Queue("events")
+	if err := q.Send(t.Context(), message("one")); err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, db)
+	db.w.resync = true // as a failed fsync leaves it
+	release()
+	if err := q.Send(t.Context(), message("two")); err != nil {
+		t.Fatal(err)
+	}
+	if db.w.resync {
+		t.Error("the log was not copied")
+	}
+	if got := received(t, q); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("on the queue: %q", got)
+	}
+}
+
+func TestCloseWaitsForWhatIsPending(t *testing.T) {
+	path := t.TempDir() + "/hookferry.db"
+	db, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, db)
+	sent := make(chan error)
+	const n = 50
+	for i := range n {
+		go func() { sent <- db.Queue("events").Send(t.Context(), message(fmt.Sprintf("%02d", i))) }()
+	}
+	waiting(t, db, n-1)
+	closed := make(chan error)
+	go func() { closed <- db.Close() }()
+	release()
+	acknowledged := 0
+	for range n {
+		if err := <-sent; err == nil {
+			acknowledged++
+		} else if !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if acknowledged < n-1 {
+		t.Errorf("%d of %d pending sends were carried out", acknowledged, n)
+	}
+	if err := db.Queue("events").Send(t.Context(), message("late")); !errors.Is(err, ErrClosed) {
+		t.Errorf("send after close: got %v, want %v", err, ErrClosed)
+	}
+	if _, err := db.AccountByName(t.Context(), "x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("read after close: got %v, want %v", err, ErrClosed)
+	}
+	if got := len(received(t, open(t, Config{Path: path}).Queue("events"))); got != acknowledged {
+		t.Errorf("received %d messages, want %d", got, acknowledged)
+	}
+}
