@@ -80,6 +80,8 @@ func load(lookup func(string) (string, bool), dev bool) (Config, error) {
 	if len(problems) > 0 {
 		return Config{}, errors.Join(problems...)
 	}
+	// So that a short DELIVERY_TIMEOUT alone is enough.
+	c.ConnectTimeout = min(c.ConnectTimeout, c.DeliveryTimeout)
 	c.ConnectTimeout = min(c.ConnectTimeout, c.DeliveryTimeout)
 	return c, nil
 }

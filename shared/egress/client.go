@@ -108,6 +108,9 @@ func New(cfg Config) *Client {
 // when its value is nil: req.Header["Idempotency-Key"] = nil.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if err := c.cfg.CheckURL(req.URL.String()); err != nil {
+		if req.Body != nil {
+			req.Body.Close() // as the transport would
+		}
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)

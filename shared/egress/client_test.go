@@ -246,6 +246,25 @@ func TestCallsSpeakPlainHTTP1(t *testing.T) {
 	}
 }
 
+// What dev is for: a receiver of one's own, found by the system's resolver. It
+// listens on one of localhost's addresses only.
+func TestLocalhostIsReachedWithAllowPrivate(t *testing.T) {
+	srv, _ := countingServer(t, false, echo)
+	c := New(Config{Policy: Policy{AllowPrivate: true}})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	if _, got, err := post(t, c, "http://localhost:"+port+"/", "hello"); err != nil || got != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	strict := New(Config{})
+	addrs, err := strict.cfg.Resolver(t.Context(), "localhost")
+	if err != nil || len(addrs) == 0 {
+		t.Fatalf("the strict resolver: %v, %v", addrs, err)
+	}
+	if _, err := strict.dial(t.Context(), "tcp", "localhost:"+port); !errors.Is(err, ErrBlocked) {
+		t.Errorf("the strict client: %v, want a refusal", err)
+	}
+}
+
 func TestConnectionsAreKeptForTheNextCall(t *testing.T) {
 	srv, conns := countingServer(t, true, echo)
 	c := New(Config{Policy: Policy{AllowPrivate: true}, RootCAs: rootsOf(srv)})
