@@ -78,7 +78,12 @@ func (w *work) attempt(ctx context.Context, m relay.Message) error {
 	}
 	// A crash before this brings the message again, which finds its attempt on
 	// record.
-	if err := w.Store.SaveDelivery(ctx, ev.Ref(), d); err != nil {
+	return w.save(ctx, ev, d)
+}
+
+// save saves a delivery, unless its event has expired.
+func (w *work) save(ctx context.Context, ev *event, d relay.Delivery) error {
+	if err := w.Store.SaveDelivery(ctx, ev.Ref(), d); err != nil && !errors.Is(err, relay.ErrNotFound) {
 		return fmt.Errorf("save delivery: %w", err)
 	}
 	return nil
@@ -300,14 +305,13 @@ func (w *work) record(ctx context.Context, m relay.Message) error {
 	}
 	j := job{ev: ev, endpointID: a.EndpointID, run: a.Run, number: a.Number, due: a.DueAt,
 		giveUp: ev.deadline(a.Run, a.EndpointID, m.GiveUpAt), msg: relay.Message{MID: mid}}
-	if a.Run < ev.Latest(a.EndpointID) {
-		return nil // a newer run has taken over
-	}
-	if err := w.follow(ctx, a, j, true); err != nil {
-		return err
-	}
-	if err := w.Store.SaveDelivery(ctx, ev.Ref(), a.Delivery()); err != nil {
-		return fmt.Errorf("save delivery: %w", err)
+	if a.Run >= ev.Latest(a.EndpointID) { // else a newer run has taken over
+		if err := w.follow(ctx, a, j, true); err != nil {
+			return err
+		}
+		if err := w.save(ctx, ev, a.Delivery()); err != nil {
+			return err
+		}
 	}
 	return w.ensureListed(ctx, ev)
 }

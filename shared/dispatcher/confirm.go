@@ -86,7 +86,7 @@ func (w *work) confirm(ctx context.Context, m relay.Message) error {
 	return w.question(ctx, ev, m, endpoints, m.Number, func(ds []relay.Delivery) error {
 		// The confirmation comes last, so that a crash before it leaves it open.
 		for _, d := range ds {
-			if err := w.Store.SaveDelivery(ctx, ev.Ref(), d); err != nil {
+			if err := w.save(ctx, ev, d); err != nil {
 				return err
 			}
 		}
@@ -136,7 +136,9 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 			if err := save(append(waiting(ev, relay.DeliveryPending, 0), c)); err != nil {
 				return fmt.Errorf("save confirmation: %w", err)
 			}
-			w.release(ctx, ev)
+			if m.Kind == relay.MessageEvent {
+				w.release(ctx, ev) // the next question may be due within it
+			}
 			// A crash before this is healed by resumeConfirm.
 			return w.retries.send(ctx, confirmMessage(ev.Ref(), number+1, c.NextAttemptAt, giveUp))
 		}

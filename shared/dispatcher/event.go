@@ -38,6 +38,7 @@ func (w *work) event(ctx context.Context, m relay.Message) error {
 	}
 	existing, err := w.Store.PutEvent(ctx, ev.EventRecord)
 	if err != nil {
+		w.release(ctx, ev) // the put may have taken effect
 		return fmt.Errorf("put event: %w", err)
 	}
 	again := existing != nil

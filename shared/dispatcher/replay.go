@@ -75,7 +75,7 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 	}
 	seconds := (started + perSecond - 1) / perSecond
 	following := relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
-		Step: int(step) + 1, DueAt: now.Add(time.Duration(seconds) * time.Second), GiveUpAt: m.GiveUpAt}
+		EndpointID: r.EndpointID, Step: int(step) + 1, DueAt: now.Add(time.Duration(seconds) * time.Second), GiveUpAt: m.GiveUpAt}
 	if err := w.retries.send(ctx, following); err != nil {
 		return fmt.Errorf("send the next step: %w", err)
 	}
