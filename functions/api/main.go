@@ -1,0 +1,37 @@
+// Command api is the Lambda of the management calls. It needs TABLE_NAME,
+// EVENTS_QUEUE_URL, RETRIES_QUEUE_URL and SEALING_KEYRING_SECRET.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"hookferry/shared/api"
+	"hookferry/shared/awsruntime"
+	"hookferry/shared/egress"
+	"hookferry/shared/lambdahttp"
+)
+
+func main() {
+	rt, err := awsruntime.Start(context.Background(), os.LookupEnv, "EVENTS_QUEUE_URL", "RETRIES_QUEUE_URL")
+	if err != nil {
+		awsruntime.Fail(err)
+	}
+	lambda.Start(lambdahttp.Wrap(api.New(api.Config{
+		Store:         rt.Store,
+		Events:        rt.Events,
+		Retries:       rt.Retries,
+		Keys:          rt.Keys,
+		Now:           time.Now,
+		URLs:          egress.Policy{}, // the strict one, always
+		PublicURL:     rt.Config.PublicURL,
+		EndpointLimit: rt.Config.EndpointLimit,
+		ExpectFirst:   rt.Config.ExpectFirst,
+		ExpectGiveUp:  rt.Config.ExpectGiveUp,
+		Log:           rt.Log,
+		Audit:         rt.Logger,
+	}), rt.Log))
+}
