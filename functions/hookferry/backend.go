@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"hookferry/shared/config"
+	"hookferry/shared/dynamo"
+	"hookferry/shared/sqsqueue"
+)
+
+// backendFlags say where an operator's command works: on a data folder, or with
+// AWS credentials on a deployed table and its queues.
+type backendFlags struct {
+	data, table                              *string
+	events, retries, eventsDead, retriesDead *string
+}
+
+func addBackendFlags(fs *flag.FlagSet) backendFlags {
+	return backendFlags{
+		data:        fs.String("data", "", "data folder `DIR` of dev or serve"),
+		table:       fs.String("table", "", "deployed DynamoDB table, with the AWS credentials of the environment (default: TABLE_NAME)"),
+		events:      fs.String("events-queue", "", "deployed queue `URL` (default: EVENTS_QUEUE_URL)"),
+		retries:     fs.String("retries-queue", "", "deployed queue `URL` (default: RETRIES_QUEUE_URL)"),
+		eventsDead:  fs.String("events-dlq", "", "deployed dead-letter queue `URL` (default: EVENTS_DLQ_URL)"),
+		retriesDead: fs.String("retries-dlq", "", "deployed dead-letter queue `URL` (default: RETRIES_DLQ_URL)"),
+	}
+}
+
+func (f backendFlags) open(ctx context.Context, p program) (backend, error) {
+	cfg, err := config.Load(p.lookup)
+	if err != nil {
+		return backend{}, err
+	}
+	or := func(flag *string, variable string) string {
+		if *flag != "" {
+			return *flag
+		}
+		return variable
+	}
+	table := or(f.table, cfg.TableName)
+	switch {
+	case *f.data != "" && *f.table != "":
+		return backend{}, errors.New("give -data or -table, not both")
+	case *f.data != "":
+		return existingData(ctx, *f.data, cfg.Retention)
+	case table == "":
+		return backend{}, errors.New("say where: -data DIR of hookferry dev or serve, or -table NAME of a deployment")
+	}
+	return openAWS(ctx, awsPlaces{
+		table: table, shards: cfg.Shards,
+		queues: [2]sqsqueue.Config{
+			{URL: or(f.events, cfg.EventsQueueURL), DeadURL: or(f.eventsDead, cfg.EventsDLQURL), Now: time.Now},
+			{URL: or(f.retries, cfg.RetriesQueueURL), DeadURL: or(f.retriesDead, cfg.RetriesDLQURL), Now: time.Now},
+		},
+	}, cfg.Retention)
+}
+
+// awsPlaces name what a deployment made.
+type awsPlaces struct {
+	table  string
+	shards int
+	queues [2]sqsqueue.Config // events, retries
+}
+
+// openAWS opens the AWS adapters with the SDK's own environment: region,
+// credentials, and AWS_ENDPOINT_URL_… for stand-ins.
+func openAWS(ctx context.Context, at awsPlaces, retention time.Duration) (backend, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return backend{}, fmt.Errorf("AWS configuration: %w", err)
+	}
+	sqsClient := sqs.NewFromConfig(cfg)
+	return backend{
+		store: dynamo.New(dynamodb.NewFromConfig(cfg), dynamo.Config{
+			Table: at.table, Shards: at.shards, Retention: retention, Now: time.Now,
+		}),
+		events:  sqsqueue.New(sqsClient, at.queues[0]),
+		retries: sqsqueue.New(sqsClient, at.queues[1]),
+		close:   func() error { return nil },
+	}, nil
+}
+
+// makeAWS makes the table and queues where they are missing, for dev.
+func makeAWS(ctx context.Context, prefix string, shards int, retention time.Duration) (backend, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return backend{}, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if err := dynamo.CreateTable(ctx, dynamodb.NewFromConfig(cfg), prefix); err != nil {
+		return backend{}, err
+	}
+	urls, err := sqsqueue.CreateQueues(ctx, sqs.NewFromConfig(cfg), prefix)
+	if err != nil {
+		return backend{}, err
+	}
+	return openAWS(ctx, awsPlaces{table: prefix, shards: shards, queues: [2]sqsqueue.Config{
+		{URL: urls.Events, DeadURL: urls.EventsDead, Now: time.Now},
+		{URL: urls.Retries, DeadURL: urls.RetriesDead, Now: time.Now},
+	}}, retention)
+}

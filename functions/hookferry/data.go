@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/sqlite"
+)
+
+// The files of a data folder, all of mode 0600.
+const (
+	databaseFile = "hookferry.db"
+	keyringFile  = "keyring.json" // seals the secrets in the database; back it up apart from it
+	keyFile      = "dev.key"      // the API key that dev made
+	addressFile  = "dev.address"  // where dev answers
+)
+
+// A lane is a queue with its dead letters.
+type lane interface {
+	relay.Queue
+	relay.DeadLetters
+}
+
+// A backend is the two ports, wherever they are.
+type backend struct {
+	store           relay.Store
+	events, retries lane
+	close           func() error
+}
+
+// openData opens the database of a data folder. Exclusive is for the process
+// that works on its queues; others may read and write keys meanwhile.
+func openData(ctx context.Context, dir string, retention time.Duration, exclusive bool) (backend, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return backend{}, fmt.Errorf("data folder: %w", err)
+	}
+	db, err := sqlite.Open(ctx, sqlite.Config{
+		Path: filepath.Join(dir, databaseFile), Retention: retention, Now: time.Now, Exclusive: exclusive,
+	})
+	if err != nil {
+		return backend{}, err
+	}
+	return backend{store: db, events: db.Queue("events"), retries: db.Queue("retries"), close: db.Close}, nil
+}
+
+// existingData refuses a folder without a database, so that a mistyped -data
+// does not make a new one.
+func existingData(ctx context.Context, dir string, retention time.Duration) (backend, error) {
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
+		return backend{}, fmt.Errorf("%s is not a data folder of hookferry: %w", dir, err)
+	}
+	return openData(ctx, dir, retention, false)
+}
+
+// openKeyring reads the folder's sealing keyring. A new one is made only where
+// there is no database yet: without its keyring a database's secrets are lost,
+// and a fresh one would hide that.
+func openKeyring(dir string) (*seal.Keyring, error) {
+	path := filepath.Join(dir, keyringFile)
+	b, err := readBounded(path)
+	switch {
+	case err == nil:
+		ring, err := seal.Parse(b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return ring, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err == nil {
+		return nil, fmt.Errorf("%s is missing: the secrets in %s cannot be opened without it; restore it from your backup", path, databaseFile)
+	}
+	ring := seal.Generate()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	return ring, writeFile(path, ring.Marshal())
+}
+
+// writeFile replaces a file of mode 0600 so that a crash leaves the old or the
+// new one, whole.
+func writeFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// readBounded reads a file of at most 1 MiB.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(b) > 1<<20 {
+		return nil, fmt.Errorf("read %s: over 1 MiB", path)
+	}
+	return b, nil
+}

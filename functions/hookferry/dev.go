@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hookferry/shared/config"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+)
+
+// devAccount is the name of the account that dev makes.
+const devAccount = "dev"
+
+// runDev runs the relay for trying it out: private destinations and plain http
+// are allowed, and a key with every scope is ready.
+func runDev(ctx context.Context, p program, args []string) error {
+	flags := newFlags(p, "dev", `Run the relay on this machine, to try it.
+
+When it is ready it prints one line of JSON with its address and an API key that
+has every scope. Events may go to plain http and private addresses, unless
+ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
+	addr := flags.String("addr", "127.0.0.1:8080", "loopback `address` to answer on; port 0: any free one")
+	data := flags.String("data", "", "`DIR` to keep everything in (default: a temporary one, removed at the end)")
+	kind := flags.String("backend", "sqlite", "sqlite, or aws: DynamoDB and SQS where the SDK's variables point")
+	settings(flags)
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	cfg, err := config.LoadDev(p.lookup)
+	if err != nil {
+		return err
+	}
+	dir := *data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "hookferry-dev-"); err != nil {
+			return fmt.Errorf("temporary data folder: %w", err)
+		}
+		defer os.RemoveAll(dir)
+	}
+	keys, err := openKeyring(dir)
+	if err != nil {
+		return err
+	}
+	ln, err := listenLoopback(*addr)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	var b backend
+	switch *kind {
+	case "sqlite":
+		b, err = openData(ctx, dir, cfg.Retention, true)
+	case "aws":
+		b, err = makeAWS(ctx, "hookferry-dev", cfg.Shards, cfg.Retention)
+	default:
+		return fmt.Errorf("-backend %q: want sqlite or aws", *kind)
+	}
+	if err != nil {
+		return err
+	}
+	account, key, err := devKey(ctx, b.store, filepath.Join(dir, keyFile))
+	if err != nil {
+		return errors.Join(err, b.close())
+	}
+	if cfg.PublicURL == "" {
+		cfg.PublicURL = baseURL(ln)
+	}
+	return newNode(cfg, b, keys, newLogger(p, cfg.LogLevel)).run(ctx, ln, func() error {
+		if err := writeFile(filepath.Join(dir, addressFile), []byte(baseURL(ln)+"\n")); err != nil {
+			return err
+		}
+		return json.NewEncoder(p.out).Encode(struct {
+			Ready   bool   `json:"ready"`
+			API     string `json:"api"`
+			Account string `json:"account"`
+			APIKey  string `json:"api_key"`
+		}{true, baseURL(ln), account, key.Reveal()})
+	})
+}
+
+// devKey returns the key that the last start left in path if it still works,
+// else makes one and leaves it there.
+func devKey(ctx context.Context, store relay.Store, path string) (account string, key relay.Secret, err error) {
+	b, err := readBounded(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", err
+	}
+	if key = relay.Secret(strings.TrimSpace(string(b))); key != "" {
+		have, err := store.KeyByHash(ctx, relay.HashSecret(key))
+		if err == nil && have.Check(time.Now()) == nil {
+			return have.Account, key, nil
+		}
+		if err != nil && !errors.Is(err, relay.ErrNotFound) {
+			return "", "", err
+		}
+	}
+	acct, err := ensureAccount(ctx, store, devAccount)
+	if err != nil {
+		return "", "", err
+	}
+	_, key, err = newKey(ctx, store, acct.ID, "hookferry dev", relay.Scopes(), 0)
+	if err != nil {
+		return "", "", err
+	}
+	return acct.ID, key, writeFile(path, []byte(key.Reveal()+"\n"))
+}
+
+// runServe runs the relay for production on one node.
+func runServe(ctx context.Context, p program, args []string) error {
+	flags := newFlags(p, "serve", `Run the relay on this machine, for production on one node.
+
+PUBLIC_URL must say where providers reach it; put a TLS-terminating proxy in
+front. Events go to public https addresses only. Make the first key with
+hookferry keys create -data DIR -account NAME.`)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` to answer on")
+	data := flags.String("data", "", "`DIR` to keep everything in; required")
+	settings(flags)
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	cfg, err := config.Load(p.lookup)
+	if err == nil {
+		err = cfg.Require("PUBLIC_URL")
+	}
+	if err != nil {
+		return err
+	}
+	if *data == "" {
+		return errors.New("serve needs -data DIR: the folder that keeps everything")
+	}
+	keys, err := openKeyring(*data)
+	if err != nil {
+		return err
+	}
+	b, err := openData(ctx, *data, cfg.Retention, true)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return errors.Join(err, b.close())
+	}
+	logger := newLogger(p, cfg.LogLevel)
+	return newNode(cfg, b, keys, logger).run(ctx, ln, func() error {
+		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL)
+		return nil
+	})
+}
+
+// openSealed opens what the commands that handle sealed secrets need.
+func openSealed(dir string) (*seal.Keyring, error) {
+	if dir == "" {
+		return nil, errors.New("say where: -data DIR")
+	}
+	return openKeyring(dir)
+}

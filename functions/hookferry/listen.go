@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"hookferry/shared/relay"
+	"hookferry/shared/signature"
+)
+
+// runListen receives deliveries on a loopback address and prints each. Without
+// -secret it makes an endpoint for itself, so that nothing needs to be copied,
+// and deletes it at the end.
+func runListen(ctx context.Context, p program, args []string) error {
+	fs := newFlags(p, "listen", `Receive deliveries, print each one and whether its signature is right.
+
+Without -secret it creates an endpoint for its own address (hookferry dev allows
+that), and deletes it when it stops.`)
+	addr := fs.String("addr", "127.0.0.1:0", "loopback `address` to listen on; port 0: any free one")
+	secret := fs.String("secret", "", "signing secret of an endpoint that exists already")
+	types := fs.String("types", "*", "event types of the endpoint it creates, separated by commas")
+	format := fs.String("format", "rivya", "format of the endpoint it creates: rivya or sivi")
+	prefix := fs.String("prefix", "Rivya", "header prefix of the deliveries")
+	status := fs.Int("status", 200, "HTTP status to answer with, to see retries")
+	count := fs.Int("n", 0, "stop after this many deliveries (0: never)")
+	cf := addClientFlags(fs)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if *status < 200 || *status > 599 {
+		return errors.New("-status: want a final HTTP status, 200 to 599")
+	}
+	ln, err := listenLoopback(*addr)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	url := "http://" + ln.Addr().String() + "/"
+
+	l := &listener{out: p.out, prefix: *prefix, status: *status, stopAfter: *count, done: make(chan struct{})}
+	if *secret != "" {
+		l.secrets = []relay.Secret{relay.Secret(*secret)}
+	} else {
+		remove, err := l.subscribe(ctx, p, cf, url, *format, strings.Split(*types, ","))
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
+	fmt.Fprintf(p.err, "listening on %s, Ctrl-C to stop\n", url)
+
+	srv := &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case <-ctx.Done():
+	case <-l.done:
+	case err := <-failed:
+		return fmt.Errorf("listen on %s: %w", url, err)
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return srv.Shutdown(stop)
+}
+
+// listenLoopback listens on addr if that is an address of this machine alone.
+func listenLoopback(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("-addr %q: want HOST:PORT, like 127.0.0.1:9000", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("-addr %q: want a loopback address, like 127.0.0.1:9000", addr)
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose another -addr", err)
+	}
+	return ln, nil
+}
+
+type listener struct {
+	out       io.Writer
+	prefix    string
+	secrets   []relay.Secret
+	status    int
+	stopAfter int
+
+	mu   sync.Mutex
+	seen int
+	done chan struct{}
+}
+
+// subscribe creates the endpoint and returns what deletes it.
+func (l *listener) subscribe(ctx context.Context, p program, cf clientFlags, url, format string, types []string) (func(), error) {
+	c, err := cf.client(p)
+	if err != nil {
+		return nil, err
+	}
+	var ep struct {
+		ID            string `json:"id"`
+		SigningSecret string `json:"signing_secret"`
+	}
+	err = c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{
+		"name": "hookferry listen", "url": url, "event_types": types, "format": format,
+		"signatures": []string{"rivya", "standard"},
+	}, &ep)
+	if err != nil {
+		return nil, fmt.Errorf("create an endpoint for %s: %w", url, err)
+	}
+	l.secrets = []relay.Secret{relay.Secret(ep.SigningSecret)}
+	fmt.Fprintf(p.err, "created endpoint %s; deleted when this stops\n", ep.ID)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		var deleted json.RawMessage
+		if err := c.call(ctx, "DELETE", "/api/v1/webhooks/"+ep.ID, nil, &deleted); err != nil {
+			fmt.Fprintln(p.err, "hookferry: the endpoint was not deleted:", err)
+		}
+	}, nil
+}
+
+// ServeHTTP prints one delivery and answers it.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2*relay.MaxPayload))
+	if err != nil {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	w.WriteHeader(l.status)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.print(r, body)
+	if l.seen++; l.seen == l.stopAfter {
+		close(l.done)
+	}
+}
+
+func (l *listener) print(r *http.Request, body []byte) {
+	head := func(name string) string { return r.Header.Get(l.prefix + "-" + name) }
+	now := time.Now()
+	verdict := func(err error) string {
+		if err != nil {
+			return "WRONG (" + err.Error() + ")"
+		}
+		return "right"
+	}
+	said := verdict(signature.VerifyRivya(head("Webhook-Signature"), head("Webhook-Timestamp"), body, now, l.secrets...))
+	if h := r.Header.Get("Webhook-Signature"); h != "" {
+		said += ", Standard Webhooks " + verdict(signature.VerifyStandard(r.Header.Get("Webhook-Id"), h, r.Header.Get("Webhook-Timestamp"), body, now, l.secrets...))
+	}
+	var event struct{ Type string }
+	_ = json.Unmarshal(body, &event) // a Sivi body has no type
+	fmt.Fprintf(l.out, "%s  %s  %s  attempt %s  signature %s\n", now.Format(time.TimeOnly), head("Webhook-Id"), event.Type, head("Webhook-Attempt"), said)
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, body, "  ", "  ") != nil {
+		pretty.Reset()
+		fmt.Fprintf(&pretty, "%q", body)
+	}
+	fmt.Fprintf(l.out, "  %s\n", pretty.Bytes())
+}

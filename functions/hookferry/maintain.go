@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"hookferry/shared/dispatcher"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+)
+
+// runRepair walks over the open deliveries once.
+func runRepair(ctx context.Context, p program, args []string) error {
+	fs := newFlags(p, "repair", `Send again every delivery whose next attempt is more than 10 minutes overdue.
+
+dev and serve do this by themselves every 5 minutes, a deployment by a timer.`)
+	where := addBackendFlags(fs)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	b, err := where.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	overdue, err := dispatcher.New(dispatcher.Config{Store: b.store, Retries: b.retries, Now: time.Now}).Repair(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%d overdue deliveries sent again\n", overdue)
+	return nil
+}
+
+// runReseal rotates the folder's sealing key, if asked, and seals every stored
+// secret under the newest one.
+func runReseal(ctx context.Context, p program, args []string) error {
+	fs := newFlags(p, "reseal", `Seal every stored secret under the newest sealing key.
+
+With -rotate a new key is added first; restart dev or serve in between, so that
+it knows the new key: reseal -rotate, restart, reseal. Old keys stay on the ring
+for backups. On AWS, put the new keyring into the secret, wait until every
+function has started anew, then run reseal with -keyring.`)
+	rotate := fs.Bool("rotate", false, "only add a new key to the folder's keyring")
+	ringFile := fs.String("keyring", "", "`FILE` with the keyring (default: the one in the data folder)")
+	where := addBackendFlags(fs)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	var ring *seal.Keyring
+	var err error
+	if *ringFile != "" {
+		b, rerr := readBounded(*ringFile)
+		if rerr != nil {
+			return rerr
+		}
+		ring, err = seal.Parse(b)
+	} else {
+		ring, err = openSealed(*where.data)
+	}
+	if err != nil {
+		return err
+	}
+	if *rotate {
+		if *where.data == "" || *ringFile != "" {
+			return errors.New("-rotate works on a data folder: give -data DIR alone")
+		}
+		ring = ring.Rotate()
+		if err := writeFile(filepath.Join(*where.data, keyringFile), ring.Marshal()); err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "the keyring has version %v; restart the relay, then run reseal\n", ring.Versions())
+		return nil
+	}
+	b, err := where.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	r := resealer{store: b.store, ring: ring}
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%d endpoints and sources sealed under version %d, %d were already\n", r.done, ring.Versions()[len(ring.Versions())-1], r.current)
+	return nil
+}
+
+type resealer struct {
+	store         relay.Store
+	ring          *seal.Keyring
+	done, current int
+}
+
+func (r *resealer) run(ctx context.Context) error {
+	accounts, err := everyPage(func(p relay.Page) ([]relay.Account, string, error) { return r.store.Accounts(ctx, p) })
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		endpoints, err := everyPage(func(p relay.Page) ([]relay.Endpoint, string, error) { return r.store.Endpoints(ctx, a.ID, p) })
+		if err != nil {
+			return err
+		}
+		for _, ep := range endpoints {
+			if err := retryConflict(func() error { return r.endpoint(ctx, a.ID, ep.ID) }); err != nil {
+				return fmt.Errorf("endpoint %s: %w", ep.ID, err)
+			}
+		}
+		sources, err := everyPage(func(p relay.Page) ([]relay.Source, string, error) { return r.store.Sources(ctx, a.ID, p) })
+		if err != nil {
+			return err
+		}
+		for _, src := range sources {
+			if err := retryConflict(func() error { return r.source(ctx, a.ID, src.ID) }); err != nil {
+				return fmt.Errorf("source %s: %w", src.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *resealer) endpoint(ctx context.Context, account, id string) error {
+	ep, err := r.store.Endpoint(ctx, account, id)
+	if err != nil {
+		return err
+	}
+	changed, err := r.fields(account, id, map[string]*relay.Sealed{
+		"signing_secret": &ep.Secret, "old_signing_secret": &ep.OldSecret,
+	})
+	if err != nil || !changed {
+		return err
+	}
+	return r.store.UpdateEndpoint(ctx, ep)
+}
+
+func (r *resealer) source(ctx context.Context, account, id string) error {
+	src, err := r.store.Source(ctx, account, id)
+	if errors.Is(err, relay.ErrNotFound) {
+		return nil // deleted since it was listed
+	}
+	if err != nil {
+		return err
+	}
+	changed, err := r.fields(account, id, map[string]*relay.Sealed{
+		"signing_secret": &src.Secret, "old_signing_secret": &src.OldSecret, "token": &src.Token, "sivi_api_key": &src.APIKey,
+	})
+	if err != nil || !changed {
+		return err
+	}
+	return r.store.UpdateSource(ctx, src)
+}
+
+// fields seals anew what is not under the newest key, each in its own place.
+func (r *resealer) fields(account, id string, fields map[string]*relay.Sealed) (changed bool, err error) {
+	for name, sealed := range fields {
+		if r.ring.Current(*sealed) {
+			continue
+		}
+		place := seal.Place{Account: account, Object: id, Field: name}
+		secret, err := r.ring.Open(*sealed, place)
+		if err != nil {
+			return false, err
+		}
+		*sealed = r.ring.Seal(secret, place)
+		changed = true
+	}
+	if changed {
+		r.done++
+	} else {
+		r.current++
+	}
+	return changed, nil
+}
+
+// retryConflict repeats what lost a race with another write, a few times.
+func retryConflict(do func() error) error {
+	var err error
+	for range 5 {
+		if err = do(); !errors.Is(err, relay.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}

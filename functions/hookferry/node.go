@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+
+	"hookferry/shared/api"
+	"hookferry/shared/cache"
+	"hookferry/shared/config"
+	"hookferry/shared/dispatcher"
+	"hookferry/shared/egress"
+	"hookferry/shared/poller"
+	"hookferry/shared/receiver"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/sivi"
+	"hookferry/shared/telemetry"
+)
+
+// repairEvery is how often a node looks for overdue deliveries.
+const repairEvery = 5 * time.Minute
+
+// A node is the three functions of the deployed relay in one process.
+type node struct {
+	cfg        config.Config
+	backend    backend
+	store      relay.Store // the backend's, with the cache that all three share
+	keys       *seal.Keyring
+	dispatcher *dispatcher.Dispatcher
+	handler    http.Handler
+	logger     *slog.Logger
+	log        *telemetry.Log
+}
+
+func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger *slog.Logger) *node {
+	n := &node{cfg: cfg, backend: b, keys: keys, logger: logger, log: telemetry.New(logger, time.Now)}
+	n.store = cache.Wrap(b.store, cache.TTL, time.Now)
+	policy := egress.Policy{AllowPrivate: cfg.AllowPrivateDestinations}
+	client := egress.New(egress.Config{Policy: policy, ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout})
+	n.dispatcher = dispatcher.New(dispatcher.Config{
+		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, Client: client,
+		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix, DeliveryTimeout: cfg.DeliveryTimeout,
+		FailingAfter: cfg.FailingAfter, Sivi: sivi.NewClient(cfg.SiviBaseURL, client),
+		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: n.log,
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/in/", receiver.New(receiver.Config{
+		Sources: n.store, Events: b.events, Keys: keys, Now: time.Now, Log: n.log,
+	}))
+	mux.Handle("/", api.New(api.Config{
+		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
+		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: n.log, Audit: logger,
+	}))
+	n.handler = mux
+	return n
+}
+
+// run serves on ln and works on the queues until ctx ends, then stops cleanly:
+// no new call, no new message, what is under way is finished.
+func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) error {
+	srv := &http.Server{
+		Handler:           n.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
+	}
+	work, stopWork := context.WithCancel(ctx)
+	defer stopWork()
+	failed := make(chan error, 4)
+	var workers sync.WaitGroup
+	workers.Go(func() {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve: %w", err)
+		}
+	})
+	// An invocation has the time for one delivery and what is recorded after it.
+	timeout := n.cfg.DeliveryTimeout + 20*time.Second
+	for name, queue := range map[string]relay.Queue{"events": n.backend.events, "retries": n.backend.retries} {
+		workers.Go(func() {
+			err := poller.Run(work, poller.Config{
+				Queue: queue, Name: name, Handle: n.dispatcher.Handle, Timeout: timeout,
+				Visibility: timeout + 10*time.Second, Drain: n.cfg.DeliveryTimeout + 2*time.Second, Log: n.log,
+			})
+			if err != nil {
+				failed <- err
+			}
+		})
+	}
+	workers.Go(func() { n.maintain(work) })
+
+	err := ready()
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	n.logger.Info("stopping", "up_to", n.cfg.DeliveryTimeout.String())
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.DeliveryTimeout+5*time.Second)
+	defer cancel()
+	if serr := srv.Shutdown(stopping); err == nil && serr != nil {
+		err = fmt.Errorf("stop serving: %w", serr)
+	}
+	stopWork()
+	workers.Wait()
+	n.dispatcher.Flush(stopping)
+	if cerr := n.backend.close(); err == nil {
+		err = cerr
+	}
+	n.logger.Info("stopped")
+	return err
+}
+
+// maintain writes counters that are due and looks for overdue deliveries.
+func (n *node) maintain(ctx context.Context) {
+	settle, repair := time.NewTicker(time.Second), time.NewTicker(repairEvery)
+	defer settle.Stop()
+	defer repair.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-settle.C:
+			n.dispatcher.Settle(ctx)
+		case <-repair.C:
+			if _, err := n.dispatcher.Repair(ctx); err != nil && ctx.Err() == nil {
+				n.log.Failure(ctx, "repair", err)
+			}
+		}
+	}
+}
+
+// newLogger writes readable lines to a terminal and JSON elsewhere.
+func newLogger(p program, level slog.Level) *slog.Logger {
+	if f, ok := p.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(tint.NewHandler(f, &tint.Options{Level: level, TimeFormat: time.TimeOnly}))
+	}
+	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level}))
+}
+
+// baseURL is the address that a listener answers at, for people.
+func baseURL(ln net.Listener) string { return "http://" + strings.TrimSpace(ln.Addr().String()) }

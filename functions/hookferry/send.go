@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"hookferry/events"
+	"hookferry/shared/relay"
+	"hookferry/shared/signature"
+)
+
+// runSend sends one sample call to a source, as its provider would.
+func runSend(ctx context.Context, p program, args []string) error {
+	provider, args, err := pick(p, "send", args, string(relay.Rivya), string(relay.Sivi))
+	if err != nil {
+		return err
+	}
+	fs := newFlags(p, "send "+provider, `Send a sample call to a source, as the provider would.
+
+Without -url it makes a source named "sample `+provider+`", or takes the one that
+it made before.`)
+	url := fs.String("url", "", "ingest `URL` of a source that exists already")
+	secret := fs.String("secret", "", "rivya: the signing secret stored on that source")
+	typ := fs.String("type", "generation.succeeded", "rivya: type of the event; generation.failed, webhook.test, …")
+	status := fs.String("status", "complete", "sivi: status of the request; pending, failed, …")
+	id := fs.String("id", "", "rivya: event id; sivi: requestId (default: a fresh one)")
+	file := fs.String("file", "", "send the body in this file instead of the sample, byte for byte")
+	cf := addClientFlags(fs)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	s := sample{provider: relay.Provider(provider), url: *url, secret: relay.Secret(*secret)}
+	if s.url == "" {
+		c, err := cf.client(p)
+		if err != nil {
+			return err
+		}
+		if err := s.source(ctx, c); err != nil {
+			return err
+		}
+	} else if s.provider == relay.Rivya && s.secret == "" {
+		return errors.New("-url needs -secret: the signing secret that is stored on the source")
+	}
+	now := time.Now()
+	var body []byte
+	switch {
+	case *file != "":
+		if body, err = readBounded(*file); err != nil {
+			return err
+		}
+	case s.provider == relay.Rivya:
+		if body, err = rivyaSample(*id, *typ, now); err != nil {
+			return err
+		}
+	default:
+		body = siviSample(*id, *status, now)
+	}
+	return s.send(ctx, p, body)
+}
+
+type sample struct {
+	provider relay.Provider
+	url      string
+	secret   relay.Secret
+}
+
+// source finds or makes the sample source, with a fresh signing secret.
+func (s *sample) source(ctx context.Context, c *client) error {
+	type source struct {
+		ID        string `json:"id"`
+		Name      string `json:"name"`
+		IngestURL string `json:"ingest_url"`
+		Provider  string `json:"provider"`
+	}
+	name := "sample " + string(s.provider)
+	var page struct{ Data []source }
+	if err := c.call(ctx, "GET", "/api/v1/sources?limit=100", nil, &page); err != nil {
+		return err
+	}
+	body := map[string]any{}
+	if s.provider == relay.Rivya {
+		s.secret = relay.NewSigningSecret()
+		body["signing_secret"] = s.secret.Reveal()
+	}
+	var found source
+	for _, have := range page.Data {
+		if have.Name == name && have.Provider == string(s.provider) {
+			found = have
+			if len(body) > 0 {
+				if err := c.call(ctx, "PATCH", "/api/v1/sources/"+have.ID, body, &found); err != nil {
+					return err
+				}
+			}
+			s.url = found.IngestURL
+			return nil
+		}
+	}
+	body["name"], body["provider"] = name, string(s.provider)
+	if err := c.call(ctx, "POST", "/api/v1/sources", body, &found); err != nil {
+		return err
+	}
+	s.url = found.IngestURL
+	return nil
+}
+
+func (s *sample) send(ctx context.Context, p program, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, "POST", s.url, bytes.NewReader(body))
+	if err != nil {
+		return errors.New("-url is not a URL")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if s.provider == relay.Rivya {
+		now := time.Now().Unix()
+		signed, err := signature.SignRivya(now, body, s.secret)
+		if err != nil {
+			return fmt.Errorf("sign the sample: %w", err)
+		}
+		req.Header.Set("Rivya-Webhook-Timestamp", strconv.FormatInt(now, 10))
+		req.Header.Set("Rivya-Webhook-Signature", signed)
+		req.Header.Set("Rivya-Webhook-Attempt", "1")
+		var event struct{ ID string }
+		if json.Unmarshal(body, &event) == nil && event.ID != "" {
+			req.Header.Set("Rivya-Webhook-Id", event.ID)
+		}
+	}
+	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		// The URL may hold a token: say which host, not which path.
+		return fmt.Errorf("no answer from %s; is it running?", req.URL.Host)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
+	}
+	fmt.Fprintf(p.out, "%s %s\n", resp.Status, bytes.TrimSpace(answer))
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("the call was refused with %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// rivyaSample returns the catalogue's sample of the type with an id and times of
+// its own.
+func rivyaSample(id, typ string, now time.Time) ([]byte, error) {
+	if id == "" {
+		id = relay.NewID(relay.EventPrefix, now)
+	}
+	known, ok := events.Lookup(typ)
+	if !ok {
+		var names []string
+		for _, t := range events.Catalogue() {
+			names = append(names, t.Name)
+		}
+		return nil, fmt.Errorf("-type %q: not in the catalogue; choose one of %s", typ, strings.Join(names, ", "))
+	}
+	var body struct{ Data json.RawMessage }
+	if err := json.Unmarshal(known.Sample, &body); err != nil {
+		return nil, fmt.Errorf("sample of %s: %w", typ, err)
+	}
+	return events.Body(id, typ, now, body.Data), nil
+}
+
+// siviSample returns a body of Sivi's shape (contract section 5).
+func siviSample(request, status string, now time.Time) []byte {
+	if request == "" {
+		request = relay.NewID("", now)[:11] + relay.NewMID()[:4]
+	}
+	body := map[string]any{"queueWaitTime": 0, "status": status, "requestId": request}
+	switch status {
+	case "complete", "completed":
+		body["designId"] = "00000000-0000-4000-8000-000000000000"
+		body["link"] = "https://example.com/design/1"
+		body["shareLink"] = "https://example.com/results/1"
+		body["result"] = map[string]any{"variations": []any{map[string]any{
+			"variantId": "v1", "variantImageUrl": "https://example.com/v1.jpg", "variantWidth": 1080,
+			"variantHeight": 1080, "variantType": "GENERATED",
+		}}}
+	case "failed", "suspended":
+		body["reason"] = "sample failure"
+	}
+	b, err := json.Marshal(map[string]any{"status": 200, "body": body})
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return b
+}
