@@ -212,7 +212,7 @@ func (m *Memory) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]rela
 	var all []relay.Overdue
 	for _, e := range m.events {
 		for _, d := range e.deliveries {
-			if !m.expired(e.record.CreatedAt) && d.Open() && d.NextAttemptAt.Before(t) {
+			if !m.expired(e.record.CreatedAt) && d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) {
 				all = append(all, relay.Overdue{Event: e.record.Ref(), Delivery: d})
 			}
 		}

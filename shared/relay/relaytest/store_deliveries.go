@@ -348,8 +348,9 @@ func (s *storeTest) overdue() {
 		slices.Sort(want)
 		eventually(s, what, want, func() []string { return s.late(t) })
 	}
-	listed := s.put(0, "whend_1", "whend_2", "whend_3")
-	s.list(listed, retrying("whend_1", 1, at(100)), pending("whend_2", at(200)), ended("whend_3", 5, relay.DeliveryFailed))
+	listed := s.put(0, "whend_1", "whend_2", "whend_3", "whend_4")
+	s.list(listed, retrying("whend_1", 1, at(100)), pending("whend_2", at(200)), ended("whend_3", 5, relay.DeliveryFailed),
+		pending("whend_4", time.Time{})) // waits for something else, so is never late
 	unlisted := s.put(1, "whend_1")
 	s.save(unlisted, retrying("whend_1", 2, at(150)))
 	clean := s.put(2, "whend_1", "whend_2")

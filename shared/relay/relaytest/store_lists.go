@@ -68,6 +68,7 @@ func (s *storeTest) eventsMeanwhile() {
 	}
 	slices.Reverse(want)
 	eventually(s, "events", want, func() []string { return s.listed(relay.EventFilter{}, 100) })
+	s.clock.Advance(10 * time.Second) // by now, every read has them
 	newer := 0
 	got := ids(all(s, 4, func(p relay.Page) ([]relay.EventSummary, string, error) {
 		page, next, err := s.Events(s.ctx, s.a, relay.EventFilter{}, p)
