@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	pathpkg "path"
 	"slices"
 	"strings"
 	"sync"
@@ -128,7 +129,7 @@ func (d *apiDocument) check(t testing.TB, r *http.Request, a *reply) {
 	t.Helper()
 	_, pattern := d.mux.Handler(r)
 	method, path, ok := strings.Cut(pattern, " ")
-	if !ok || a.status == http.StatusMethodNotAllowed || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+	if !ok || pathpkg.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() || a.status == http.StatusMethodNotAllowed || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
 		if err := d.validate("#/components/schemas/Error", []byte(a.raw)); err != nil {
 			t.Errorf("%s: %d is not the error body: %v", a.what, a.status, err)
 		}
