@@ -148,6 +148,9 @@ func (db *DB) connect(path string) error {
 	if err != nil {
 		return err
 	}
+	if err := w.run("PRAGMA busy_timeout = 0"); err != nil { // see writer.lock
+		return errors.Join(err, w.close())
+	}
 	readers := max(2, min(4, runtime.GOMAXPROCS(0)))
 	db.readers = make(chan *conn, readers)
 	for range readers {

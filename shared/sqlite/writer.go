@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	codes "modernc.org/sqlite/lib"
 )
@@ -274,8 +276,19 @@ func (w *writer) begin(durable bool) error {
 		}
 		w.full = durable
 	}
-	_, err := w.c.exec("BEGIN IMMEDIATE")
-	return err
+	return w.lock()
+}
+
+// lock begins a transaction when no other process has one. SQLite's own waiting
+// sleeps for up to 100 ms between looks, and so hardly ever meets the short gap
+// between two groups of a relay at work.
+func (w *writer) lock() error {
+	for patience := time.Now().Add(busyTimeout); ; time.Sleep(200*time.Microsecond + rand.N(600*time.Microsecond)) {
+		_, err := w.c.exec("BEGIN IMMEDIATE")
+		if code(err)&0xff != codes.SQLITE_BUSY || time.Now().After(patience) {
+			return err
+		}
+	}
 }
 
 func (w *writer) commit() error {
@@ -291,16 +304,21 @@ func (w *writer) commit() error {
 // itself then, because the disk was full or failed.
 func (w *writer) rollback() { w.c.exec("ROLLBACK") }
 
-// checkpoint copies the log into the file and empties it.
+// checkpoint copies the log into the file and empties it, unless others read it
+// for a second on end.
 func (w *writer) checkpoint() error {
-	busy := int64(0)
-	if err := w.c.each("PRAGMA wal_checkpoint(TRUNCATE)", func(r row) error { busy = r.int(0); return nil }); err != nil {
-		return err
+	for patience := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		busy := int64(0)
+		if err := w.c.each("PRAGMA wal_checkpoint(TRUNCATE)", func(r row) error { busy = r.int(0); return nil }); err != nil {
+			return err
+		}
+		if busy == 0 {
+			return nil
+		}
+		if time.Now().After(patience) {
+			return errors.New("the log cannot be copied while another process reads it")
+		}
 	}
-	if busy != 0 {
-		return errors.New("the log cannot be copied while another process reads it")
-	}
-	return nil
 }
 
 // failed notes what an error means for what follows, and says what it means to
