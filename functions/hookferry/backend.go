@@ -19,18 +19,16 @@ import (
 // backendFlags say where an operator's command works: on a data folder, or with
 // AWS credentials on a deployed table and its queues.
 type backendFlags struct {
-	data, table                              *string
-	events, retries, eventsDead, retriesDead *string
+	data, table *string
+	// make: a data folder that is not there yet is made.
+	make bool
 }
 
 func addBackendFlags(fs *flag.FlagSet) backendFlags {
 	return backendFlags{
-		data:        fs.String("data", "", "data folder `DIR` of dev or serve"),
-		table:       fs.String("table", "", "deployed DynamoDB table, with the AWS credentials of the environment (default: TABLE_NAME)"),
-		events:      fs.String("events-queue", "", "deployed queue `URL` (default: EVENTS_QUEUE_URL)"),
-		retries:     fs.String("retries-queue", "", "deployed queue `URL` (default: RETRIES_QUEUE_URL)"),
-		eventsDead:  fs.String("events-dlq", "", "deployed dead-letter queue `URL` (default: EVENTS_DLQ_URL)"),
-		retriesDead: fs.String("retries-dlq", "", "deployed dead-letter queue `URL` (default: RETRIES_DLQ_URL)"),
+		data: fs.String("data", "", "data folder `DIR` of dev or serve"),
+		table: fs.String("table", "", "deployed DynamoDB `table` (default: TABLE_NAME), with the AWS credentials of the\n"+
+			"environment; queues are named by EVENTS_QUEUE_URL, RETRIES_QUEUE_URL,\nEVENTS_DLQ_URL and RETRIES_DLQ_URL"),
 	}
 }
 
@@ -39,16 +37,15 @@ func (f backendFlags) open(ctx context.Context, p program) (backend, error) {
 	if err != nil {
 		return backend{}, err
 	}
-	or := func(flag *string, variable string) string {
-		if *flag != "" {
-			return *flag
-		}
-		return variable
+	table := *f.table
+	if table == "" {
+		table = cfg.TableName
 	}
-	table := or(f.table, cfg.TableName)
 	switch {
 	case *f.data != "" && *f.table != "":
 		return backend{}, errors.New("give -data or -table, not both")
+	case *f.data != "" && f.make:
+		return firstData(ctx, *f.data, cfg.Retention)
 	case *f.data != "":
 		return existingData(ctx, *f.data, cfg.Retention)
 	case table == "":
@@ -57,8 +54,8 @@ func (f backendFlags) open(ctx context.Context, p program) (backend, error) {
 	return openAWS(ctx, awsPlaces{
 		table: table, shards: cfg.Shards,
 		queues: [2]sqsqueue.Config{
-			{URL: or(f.events, cfg.EventsQueueURL), DeadURL: or(f.eventsDead, cfg.EventsDLQURL), Now: time.Now},
-			{URL: or(f.retries, cfg.RetriesQueueURL), DeadURL: or(f.retriesDead, cfg.RetriesDLQURL), Now: time.Now},
+			{URL: cfg.EventsQueueURL, DeadURL: cfg.EventsDLQURL, Now: time.Now},
+			{URL: cfg.RetriesQueueURL, DeadURL: cfg.RetriesDLQURL, Now: time.Now},
 		},
 	}, cfg.Retention)
 }

@@ -51,6 +51,14 @@ func openData(ctx context.Context, dir string, retention time.Duration, exclusiv
 	return backend{store: db, events: db.Queue("events"), retries: db.Queue("retries"), close: db.Close}, nil
 }
 
+// firstData opens a data folder, or makes a new one with a keyring of its own.
+func firstData(ctx context.Context, dir string, retention time.Duration) (backend, error) {
+	if _, err := openKeyring(dir); err != nil {
+		return backend{}, err
+	}
+	return openData(ctx, dir, retention, false)
+}
+
 // existingData refuses a folder without a database, so that a mistyped -data
 // does not make a new one.
 func existingData(ctx context.Context, dir string, retention time.Duration) (backend, error) {

@@ -67,7 +67,11 @@ func sendRivya(t testing.TB, url, secret, id string, body []byte) (int, string) 
 }
 
 func TestASignedRivyaCallArrivesByteForByteAndPassesTheSeedsVerifiers(t *testing.T) {
-	r := dev(t, start{})
+	onEachBackend(t, arrivesByteForByte)
+}
+
+func arrivesByteForByte(t *testing.T, b testBackend) {
+	r := dev(t, b.start())
 	dest := newDestination(t, nil)
 	endpoint, secret := r.endpoint(dest.URL, "generation.succeeded")
 	url, sourceSecret := r.rivyaSource()
@@ -145,7 +149,12 @@ func TestASignedRivyaCallArrivesByteForByteAndPassesTheSeedsVerifiers(t *testing
 
 func TestFiveAttemptsOnTheScheduleThenFailed(t *testing.T) {
 	t.Parallel()
-	r := dev(t, start{env: []string{"RETRY_SCHEDULE=0s,1s,2s,3s,4s"}})
+	onEachBackend(t, fiveAttempts)
+}
+
+func fiveAttempts(t *testing.T, b testBackend) {
+	t.Parallel()
+	r := dev(t, b.with("RETRY_SCHEDULE=0s,1s,2s,3s,4s").start())
 	dest := newDestination(t, func(int, delivery) int { return 500 })
 	id, _ := r.endpoint(dest.URL)
 	ev := r.call(202, "POST", "/api/v1/webhook-events", map[string]any{"type": "order.paid", "data": map[string]any{"n": 1}})
@@ -255,6 +264,26 @@ func TestKeysAreMadeListedAndRevokedWhileDevRuns(t *testing.T) {
 		if said := refused(t, nil, args...); len(said) < 20 {
 			t.Errorf("hookferry %v: says only %q", args, said)
 		}
+	}
+}
+
+func TestTheFirstKeyIsMadeBeforeTheFirstStart(t *testing.T) {
+	dir := dataDir(t)
+	var made struct {
+		Account string `json:"account"`
+		Key     string `json:"api_key"`
+	}
+	if err := json.Unmarshal([]byte(output(t, nil, "keys", "create", "-data", dir, "-account", "acme", "-scopes", "all", "-json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	r := dev(t, start{args: []string{"-data", dir}})
+	first := &relayProc{t: t, API: r.API, Key: made.Key}
+	first.endpoint("http://127.0.0.1:9/")
+	if n := len(r.list("/api/v1/webhooks")); n != 0 {
+		t.Errorf("another account sees %d endpoints", n)
+	}
+	if n := len(first.list("/api/v1/webhooks")); n != 1 {
+		t.Errorf("the account sees %d endpoints, want its one", n)
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hookferry/shared/awstest"
 )
 
 // asMain makes the test binary behave as the program, so that every test runs
@@ -87,7 +89,8 @@ type relayProc struct {
 	exited  chan error
 }
 
-// backendArgs is replaced by the tests that run everything on AWS adapters.
+// A start is how a relay is started: environment and arguments besides the
+// address.
 type start struct {
 	env  []string
 	args []string
@@ -330,3 +333,35 @@ func eventually(t testing.TB, within time.Duration, what func() string) {
 
 // dataDir returns a folder for -data that the test may start several relays on.
 func dataDir(t testing.TB) string { return filepath.Join(t.TempDir(), "data") }
+
+// A testBackend is what the same tests run on.
+type testBackend struct {
+	env    []string
+	args   []string
+	settle time.Duration // until messages of a killed process come again
+	twice  float64       // share of events that kills may have delivered twice
+}
+
+func (b testBackend) start(args ...string) start {
+	return start{env: b.env, args: append(append([]string(nil), b.args...), args...)}
+}
+
+func (b testBackend) with(env ...string) testBackend {
+	b.env = append(append([]string(nil), b.env...), env...)
+	return b
+}
+
+// onEachBackend runs a test on SQLite, and on the AWS adapters with servers on
+// this machine that stand in for DynamoDB and SQS.
+func onEachBackend(t *testing.T, test func(t *testing.T, b testBackend)) {
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, testBackend{settle: time.Minute, twice: 0.01})
+	})
+	t.Run("aws", func(t *testing.T) {
+		test(t, testBackend{
+			env:    awstest.Environment(awstest.StartDynamoDB(t), awstest.StartSQS(t)),
+			args:   []string{"-backend", "aws"},
+			settle: 2 * time.Minute, twice: 0.02,
+		})
+	})
+}

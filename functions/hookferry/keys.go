@@ -42,6 +42,7 @@ func runKeys(ctx context.Context, p program, args []string) error {
 		fs.StringVar(id, "id", "", "`key_…` to revoke")
 	}
 	where := addBackendFlags(fs)
+	where.make = verb == "create"
 	if err := parse(fs, args); err != nil {
 		return err
 	}

@@ -60,9 +60,7 @@ func TestKilledInTheMiddleOf5000PublishesItLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute; run without -short")
 	}
-	for _, b := range backends(t) {
-		t.Run(b.name, func(t *testing.T) { killTest(t, b) })
-	}
+	onEachBackend(t, killTest)
 }
 
 func killTest(t *testing.T, b testBackend) {
@@ -75,7 +73,7 @@ func killTest(t *testing.T, b testBackend) {
 		got[d.header.Get("Rivya-Webhook-Id")]++
 		return 200
 	})
-	c := newCrowd(t, b.start("-data", dataDir(t)))
+	c := newCrowd(t, b.with("DELIVERY_TIMEOUT=1s").start("-data", dataDir(t)))
 	c.current.Load().endpoint(dest.URL)
 
 	var next atomic.Int64
@@ -286,22 +284,4 @@ func TestSoak(t *testing.T) {
 	if dead := output(t, nil, "dead", "list", "-data", c.start.args[1]); !strings.Contains(dead, "0 dead letters") {
 		t.Errorf("dead letters:\n%s", dead)
 	}
-}
-
-// A testBackend is what the same tests run on.
-type testBackend struct {
-	name   string
-	env    []string
-	args   []string
-	settle time.Duration // until messages of a killed process come again
-	twice  float64       // share of events that kills may have delivered twice
-}
-
-func (b testBackend) start(args ...string) start {
-	return start{env: b.env, args: append(append([]string(nil), b.args...), args...)}
-}
-
-// backends returns SQLite, and the AWS adapters on servers of this machine.
-func backends(t testing.TB) []testBackend {
-	return []testBackend{{name: "sqlite", settle: time.Minute, twice: 0.01}}
 }
