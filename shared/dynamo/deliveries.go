@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"hookferry/shared/relay"
 )
 
@@ -116,9 +118,10 @@ func (s *Store) listing(k key, ev relay.Event, deliveries int) item {
 	return it
 }
 
-// ListEvent implements relay.Store. The open-event item comes before the list
-// row, so that a row never points to nothing; a crash between the two is healed
-// when the message comes again.
+// ListEvent implements relay.Store. The list row comes first: it decides between
+// two who list the event at once. A row that is marked as open counts as listed
+// only with its open-event item, so a crash between the two leaves the event
+// unlisted until the message comes again.
 func (s *Store) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.Delivery) error {
 	count, open := 0, len(deliveries) == 0
 	for _, d := range deliveries {
@@ -129,59 +132,70 @@ func (s *Store) ListEvent(ctx context.Context, ev relay.Event, deliveries []rela
 	}
 	ref := ev.Ref()
 	if open {
-		if err := s.openEvent(ctx, s.listing(s.openKey(ref), ev, count), ref, deliveries); err != nil {
-			return fmt.Errorf("list event %s: keep its deliveries: %w", ev.ID, err)
+		if err := s.register(ctx, ev.Account); err != nil {
+			return fmt.Errorf("list event %s: %w", ev.ID, err)
 		}
 	}
 	row := s.listing(s.listKey(ref), ev, count)
 	row.setBool("p", open)
-	there, ok, err := s.put(ctx, row, absent)
-	if err != nil {
-		return fmt.Errorf("list event %s: %w", ev.ID, err)
-	}
-	if ok || there.string("t") != "" && (there.bool("p") || !open) {
+	there, ok, err := s.putMarked(ctx, row, absent)
+	if err == nil && ok && !open {
 		return nil
 	}
-	// The row is there without a type: a delivery was saved or run again before
-	// the event was listed. Or it lacks the mark of the deliveries kept above.
-	if there.bool("p") {
-		if err := s.merge(ctx, s.listing(s.openKey(ref), ev, count)); err != nil {
-			return fmt.Errorf("list event %s: %w", ev.ID, err)
+	first := s.listing(s.openKey(ref), ev, count)
+	if err == nil && ok {
+		for _, d := range deliveries {
+			if !plain(d) {
+				first.setString(endpointAttribute+d.EndpointID, deliveryText(d))
+			}
+		}
+		_, ok, err = s.putMarked(ctx, first, absent)
+		if err == nil && ok {
+			return nil
 		}
 	}
-	if err := s.merge(ctx, row); err != nil {
+	if err == nil {
+		err = s.listAgain(ctx, ev, deliveries, count, there)
+	}
+	if err != nil {
 		return fmt.Errorf("list event %s: %w", ev.ID, err)
 	}
 	return nil
 }
 
-// openEvent puts the open-event item, or brings the one that is there forward.
-func (s *Store) openEvent(ctx context.Context, it item, ref relay.EventRef, deliveries []relay.Delivery) error {
-	full := make(item, len(it)+len(deliveries))
-	for name, v := range it {
-		full[name] = v
-	}
-	for _, d := range deliveries {
-		if !plain(d) {
-			full.setString(endpointAttribute+d.EndpointID, deliveryText(d))
+// listAgain lists an event of which there is a list row or an open-event item
+// already: of a listing before, or because a delivery was saved or run again
+// before the event was listed.
+func (s *Store) listAgain(ctx context.Context, ev relay.Event, deliveries []relay.Delivery, count int, row item) error {
+	ref := ev.Ref()
+	if row.string("t") != "" && !row.bool("p") {
+		// All had succeeded at the first attempt; what is not further than that
+		// changes nothing.
+		for _, d := range deliveries {
+			if d.Progress() >= 1 && !plain(d) {
+				if err := s.SaveDelivery(ctx, ref, d); err != nil {
+					return err
+				}
+			}
 		}
+		return nil
 	}
-	_, ok, err := s.put(ctx, full, absent)
-	if err != nil || ok {
+	if err := s.register(ctx, ev.Account); err != nil {
 		return err
 	}
-	if err := s.merge(ctx, it); err != nil {
-		return err
-	}
+	// Each delivery by name, before the item says that those it does not name
+	// have succeeded.
 	for _, d := range deliveries {
-		if plain(d) {
-			continue
-		}
 		if _, err := s.advance(ctx, s.openKey(ref), ref, d, false); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := s.merge(ctx, s.listing(s.openKey(ref), ev, count)); err != nil {
+		return err
+	}
+	listed := s.listing(s.listKey(ref), ev, count)
+	listed.setBool("p", true)
+	return s.merge(ctx, listed)
 }
 
 // merge sets the attributes of an item on the one that is there, or makes it.
@@ -216,64 +230,104 @@ func (s *Store) advanceUpdate(ref relay.EventRef, d relay.Delivery) (expr string
 	values.setExpiry(ref.CreatedAt.Add(s.retention))
 	values[":x"] = values[ttlAttribute]
 	delete(values, ttlAttribute)
-	return "SET #d = :d, " + ttlAttribute + " = :x", condition{expr: "attribute_not_exists(#d) OR #d < :beyond",
-		values: values, names: map[string]string{"#d": endpointAttribute + d.EndpointID}}
+	cond = condition{values: values, names: map[string]string{"#d": endpointAttribute + d.EndpointID}}
+	cond.expr = "attribute_not_exists(#d) OR #d < :beyond"
+	if d.Progress() < 1 && d.EndpointID != relay.Confirmation {
+		// A listed item that does not name the delivery says that it has
+		// succeeded, which is further.
+		cond.expr = "attribute_not_exists(#d) AND attribute_not_exists(t) OR #d < :beyond"
+	}
+	return "SET #d = :d, " + ttlAttribute + " = :x", cond
 }
 
 // SaveDelivery implements relay.Store.
 func (s *Store) SaveDelivery(ctx context.Context, ref relay.EventRef, d relay.Delivery) error {
-	found := false
-	for _, k := range s.everyKey("P#", ref) {
-		there, err := s.advance(ctx, k, ref, d, true)
+	for round := range maxRounds {
+		err := pause(ctx, round)
+		found := false
+		if err == nil {
+			found, err = s.advanceAll(ctx, ref, d)
+		}
+		if err == nil && !found {
+			found, err = s.keepFirst(ctx, ref, d)
+		}
 		if err != nil {
 			return fmt.Errorf("save delivery of %s to %s: %w", ref.ID, d.EndpointID, err)
 		}
-		found = found || there
-	}
-	if found {
-		return nil
-	}
-	// The first delivery of the event that is worth keeping. The list row gets
-	// its mark first, so that whoever lists the event at the same time sees it;
-	// and if the event is listed already, the new item says so too.
-	row, err := s.markOpen(ctx, ref)
-	if err == nil && row.string("t") != "" {
-		copied := item{}
-		for name, v := range row {
-			if name != "p" {
-				copied[name] = v
-			}
+		if found {
+			return nil
 		}
-		k := s.openKey(ref)
-		copied["pk"], copied["sk"] = stringValue(k.pk), stringValue(k.sk)
-		err = s.merge(ctx, copied)
 	}
-	if err == nil {
-		_, err = s.advance(ctx, s.openKey(ref), ref, d, false)
-	}
-	if err != nil {
-		return fmt.Errorf("save delivery of %s to %s: %w", ref.ID, d.EndpointID, err)
-	}
-	return nil
+	return fmt.Errorf("save delivery of %s to %s: the event kept changing", ref.ID, d.EndpointID)
 }
 
-// markOpen marks the event's list row as one that has an open-event item, and
-// returns it. Where there is none yet, it makes one without a type.
-func (s *Store) markOpen(ctx context.Context, ref relay.EventRef) (item, error) {
-	keys := s.everyKey("L#", ref)
-	values := item{":p": numberValue(1)}
-	for _, k := range keys[1:] {
-		row, ok, err := s.update(ctx, k, "SET p = :p", condition{expr: "attribute_exists(pk)", values: values}, returnNew)
-		if err != nil || ok {
-			return row, err
+// advanceAll sets a delivery's state wherever there is an open-event item, and
+// reports whether there is one.
+func (s *Store) advanceAll(ctx context.Context, ref relay.EventRef, d relay.Delivery) (found bool, err error) {
+	for _, k := range s.everyKey("P#", ref) {
+		there, err := s.advance(ctx, k, ref, d, true)
+		if err != nil {
+			return false, err
 		}
+		found = found || there
 	}
-	values = item{":p": values[":p"]}
-	values.setExpiry(ref.CreatedAt.Add(s.retention))
-	values[":x"] = values[ttlAttribute]
-	delete(values, ttlAttribute)
-	row, _, err := s.update(ctx, keys[0], "SET p = :p, "+ttlAttribute+" = :x", condition{values: values}, returnNew)
-	return row, err
+	return found, nil
+}
+
+// keepFirst keeps a delivery of an event that has no open-event item. It reports
+// false if there is one by now.
+func (s *Store) keepFirst(ctx context.Context, ref relay.EventRef, d relay.Delivery) (bool, error) {
+	st, err := s.stateOf(ctx, ref)
+	if err != nil || st.open != nil {
+		return false, err
+	}
+	if st.listed() && (plain(d) || d.Progress() < 1) {
+		return true, nil
+	}
+	if err := s.register(ctx, ref.Account); err != nil {
+		return false, err
+	}
+	writes := s.openWrites(ref, d, st, int(st.row.int("n")))
+	failed, err := s.transact(ctx, writes...)
+	return failed < 0, err
+}
+
+// openWrites are the writes of a transaction that set a delivery's state as it
+// was decided on st, on the open-event item and, where that is new to it, on the
+// list row. deliveries is how many the event has.
+func (s *Store) openWrites(ref relay.EventRef, d relay.Delivery, st state, deliveries int) []types.TransactWriteItem {
+	expr, open := s.advanceUpdate(ref, d)
+	row := condition{values: item{":p": numberValue(1), ":x": open.values[":x"]}}
+	switch {
+	case st.listed():
+		// The item says the same as the row, for lists by status.
+		for name, v := range st.row {
+			if name == "pk" || name == "sk" || name == "p" || name == "w" || name == ttlAttribute {
+				continue
+			}
+			if name == "n" {
+				v = numberValue(int64(deliveries))
+			}
+			open.names["#_"+name], open.values[":_"+name] = name, v
+			expr += ", #_" + name + " = :_" + name
+		}
+		row.expr = "attribute_exists(t)"
+		if st.open == nil {
+			open.expr = "attribute_not_exists(pk)"
+			delete(open.values, ":beyond")
+			row.expr += " AND attribute_not_exists(p)"
+		}
+	case st.row.string("t") == "":
+		row.expr = "attribute_not_exists(t)"
+	default:
+		// Somebody is about to list the event: the row is there, the item not yet
+		// or not with all that it will say.
+		row.expr = "attribute_exists(t)"
+	}
+	return []types.TransactWriteItem{
+		s.transactUpdate(st.openAt, expr, open),
+		s.transactUpdate(st.rowAt, "SET p = :p, "+ttlAttribute+" = :x", row),
+	}
 }
 
 // state is what is kept of an event's deliveries.
@@ -283,7 +337,10 @@ type state struct {
 	rowAt, openAt key
 }
 
-func (st state) listed() bool { return st.row.string("t") != "" }
+// listed reports whether the event is on its list.
+func (st state) listed() bool {
+	return st.row.string("t") != "" && (!st.row.bool("p") || st.open.string("t") != "")
+}
 
 // stateOf reads an event's list row and open-event item, consistently.
 func (s *Store) stateOf(ctx context.Context, ref relay.EventRef) (state, error) {
@@ -363,64 +420,49 @@ func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token st
 		if again && was.Token == token {
 			return was, nil
 		}
+		if err := s.register(ctx, account); err != nil {
+			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
+		}
 		run := relay.Run{Number: was.Number + 1, Token: token, StartedAt: at}
 		st, err := s.stateOf(ctx, r.Ref())
 		if err != nil {
 			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
 		}
-		done, err := s.startRun(ctx, r, endpoint, run, st)
+		failed, err := s.transact(ctx, s.runWrites(r, endpoint, run, st)...)
 		if err != nil {
 			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
 		}
-		if done {
+		if failed < 0 {
 			return run, nil
 		}
 	}
 	return relay.Run{}, fmt.Errorf("start run of %s: the event kept changing", event)
 }
 
-// startRun writes a run as it was decided on r and st, and reports false if one
-// of them has changed.
-func (s *Store) startRun(ctx context.Context, r relay.EventRecord, endpoint string, run relay.Run, st state) (bool, error) {
-	name := map[string]string{"#r": endpointAttribute + endpoint}
-	event := condition{expr: "attribute_exists(pk) AND attribute_not_exists(#r)", names: name,
-		values: item{":r": stringValue(runText(run))}}
+// runWrites are the writes of a transaction that start a run as it was decided
+// on r and st.
+func (s *Store) runWrites(r relay.EventRecord, endpoint string, run relay.Run, st state) []types.TransactWriteItem {
+	event := condition{expr: "attribute_exists(pk) AND attribute_not_exists(#r)",
+		names: map[string]string{"#r": endpointAttribute + endpoint}, values: item{":r": stringValue(runText(run))}}
 	if was, ok := r.Runs[endpoint]; ok {
 		event.expr = "#r = :was"
 		event.values[":was"] = stringValue(runText(was))
 	}
-
-	row := condition{expr: "attribute_not_exists(t)", values: item{":p": numberValue(1)}}
-	row.values.setExpiry(r.CreatedAt.Add(s.retention))
-	row.values[":x"] = row.values[ttlAttribute]
-	delete(row.values, ttlAttribute)
-	if st.listed() {
-		row.expr = "attribute_exists(t)"
-	}
-
 	d := relay.Delivery{EndpointID: endpoint, Run: run.Number, Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt}
-	expr, open := s.advanceUpdate(r.Ref(), d)
-	if st.listed() {
-		// The same that the list row says, for lists by status.
-		for name, v := range s.listing(st.openAt, r.Event, deliveryCount(r, endpoint)) {
-			if name == "pk" || name == "sk" || name == ttlAttribute {
-				continue
-			}
-			open.names["#"+name+"_"], open.values[":"+name+"_"] = name, v
-			expr += ", #" + name + "_ = :" + name + "_"
-		}
-	}
-	failed, err := s.transact(ctx,
-		s.transactUpdate(eventKey(r.Account, r.ID), "SET #r = :r", event),
-		s.transactUpdate(st.openAt, expr, open),
-		s.transactUpdate(st.rowAt, "SET p = :p, "+ttlAttribute+" = :x", row))
-	return failed < 0, err
+	return append(s.openWrites(r.Ref(), d, st, deliveryCount(r, endpoint)),
+		s.transactUpdate(eventKey(r.Account, r.ID), "SET #r = :r", event))
 }
 
-// deliveryCount is how many deliveries an event has that is run again.
+// deliveryCount is how many deliveries an event has with a run for the endpoint.
 func deliveryCount(r relay.EventRecord, endpoint string) int {
-	if slices.Contains(r.Matched, endpoint) {
-		return len(r.Matched)
+	n := len(r.Matched)
+	if !slices.Contains(r.Matched, endpoint) {
+		n++
 	}
-	return len(r.Matched) + 1
+	for other := range r.Runs {
+		if other != endpoint && !slices.Contains(r.Matched, other) {
+			n++
+		}
+	}
+	return n
 }

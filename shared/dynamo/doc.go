@@ -24,6 +24,7 @@
 //	idempotency     I#account#hash      I                once
 //	replay          Y#account#replay    Y
 //	account         N#name              N                and a row G, time#account
+//	open accounts   O                   account          once a day while it has open events
 //
 // # What a delivery costs
 //

@@ -78,6 +78,16 @@ func (s *Store) CreateEndpoint(ctx context.Context, e relay.Endpoint, limit int)
 		return fmt.Errorf("create endpoint %s: %w", e.ID, relay.ErrLimit)
 	}
 	e.Version = 1
+	if e.Deleted() {
+		_, ok, err := s.putMarked(ctx, endpointItem(deletedEndpointKey(e.Account, e.ID), e), absent)
+		if err == nil && !ok {
+			err = relay.ErrExists
+		}
+		if err != nil {
+			return fmt.Errorf("create endpoint %s: %w", e.ID, err)
+		}
+		return nil
+	}
 	writes := []txWrite{
 		{s.transactUpdate(endpointCount(e.Account), addOne, under(limit)), relay.ErrLimit},
 		{s.transactPut(endpointItem(liveEndpointKey(e.Account, e.ID), e), absent), relay.ErrExists},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"hookferry/shared/relay"
@@ -120,6 +121,9 @@ func (s *Store) summaries(ctx context.Context, account string, rows []item, stat
 				open = found[openFor(it.key())]
 			}
 		}
+		if it.bool("p") && open.string("t") == "" {
+			continue // about to be listed
+		}
 		sum := relay.EventSummary{Event: summaryOf(it, ref), Status: relay.EventDelivered}
 		if open != nil {
 			if sum.Status, err = open.status(); err != nil {
@@ -133,18 +137,54 @@ func (s *Store) summaries(ctx context.Context, account string, rows []item, stat
 	return events, nil
 }
 
+// openAccounts is the partition that names the accounts which may have open
+// events. A row lives as long as the events that it was put for, and two days.
+const openAccounts = "O"
+
+const registerAgain = 24 * time.Hour
+
+// register makes sure that Overdue finds the open events of an account: one
+// write for an account, process and day.
+func (s *Store) register(ctx context.Context, account string) error {
+	now := s.now()
+	s.registered.mu.Lock()
+	at, ok := s.registered.at[account]
+	s.registered.mu.Unlock()
+	if age := now.Sub(at); ok && age >= 0 && age < registerAgain {
+		return nil
+	}
+	it := newItem(key{openAccounts, account})
+	it.setExpiry(now.Add(s.retention + 2*registerAgain))
+	if _, _, err := s.put(ctx, it, condition{}); err != nil {
+		return fmt.Errorf("register account %s: %w", account, err)
+	}
+	s.registered.mu.Lock()
+	defer s.registered.mu.Unlock()
+	if s.registered.at == nil || len(s.registered.at) >= 10_000 {
+		s.registered.at = make(map[string]time.Time)
+	}
+	s.registered.at[account] = now
+	return nil
+}
+
+// registry remembers when this process registered accounts.
+type registry struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
 // overdueAccounts is how many accounts are walked for one page at most.
 const overdueAccounts = 50
 
 // Overdue implements relay.Store. It walks the open-event items of one account
-// after another; a position is the account's place in the directory, and within
-// it the event and the endpoint.
+// after another; a position is the account, and within it the event and the
+// endpoint.
 func (s *Store) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]relay.Overdue, string, error) {
 	account, event, endpoint, err := overduePosition(p.After)
 	if err != nil {
 		return nil, "", err
 	}
-	accounts := s.rows(keyRange{pk: directory, low: account}, overdueAccounts, false)
+	accounts := s.rows(keyRange{pk: openAccounts, low: account}, overdueAccounts, false)
 	var late []relay.Overdue
 	examined := 0
 	for walked := 0; ; walked++ {
@@ -162,29 +202,32 @@ func (s *Store) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]relay
 		if walked == overdueAccounts || examined >= relay.MaxExamined || len(late) >= p.Limit {
 			return late, "o:" + at + "\n\n", nil
 		}
-		rows := s.shardRows("P#", entry.string("a"), keyRange{newest: true, high: event}, relay.MaxExamined)
+		rows := s.shardRows("P#", at, keyRange{newest: true, high: event}, relay.MaxExamined)
 		for {
 			it, err := rows.next(ctx)
 			if err != nil {
-				return nil, "", fmt.Errorf("list overdue deliveries of %s: %w", entry.string("a"), err)
+				return nil, "", fmt.Errorf("list overdue deliveries of %s: %w", at, err)
 			}
 			if it == nil {
 				break
 			}
 			examined++
 			sk := it.string("sk")
-			ds, err := s.overdue(entry.string("a"), it, t)
+			ds, err := s.overdue(at, it, t)
 			if err != nil {
 				return nil, "", fmt.Errorf("list overdue deliveries: %w", err)
 			}
+			taken := "" // of this event's deliveries, the last
 			for _, d := range ds {
 				if sk == event && d.Delivery.EndpointID <= endpoint {
+					taken = endpoint
 					continue
 				}
 				if len(late) == p.Limit {
-					return late, "o:" + at + "\n" + late[len(late)-1].Delivery.EndpointID + "\n" + sk, nil
+					return late, "o:" + at + "\n" + taken + "\n" + sk, nil
 				}
 				late = append(late, d)
+				taken = d.Delivery.EndpointID
 			}
 			if examined >= relay.MaxExamined {
 				return late, "o:" + at + "\n\xff\n" + sk, nil
@@ -220,7 +263,7 @@ func overduePosition(after string) (account, event, endpoint string, err error) 
 	}
 	account, rest, ok := strings.Cut(rest, "\n")
 	endpoint, event, ok2 := strings.Cut(rest, "\n")
-	if _, _, ok3 := cutTimeKey(account); !ok || !ok2 || !ok3 {
+	if !ok || !ok2 || account == "" {
 		return "", "", "", fmt.Errorf("position %q: %w", after, relay.ErrCursor)
 	}
 	return account, event, endpoint, nil

@@ -56,12 +56,13 @@ type Config struct {
 
 // Store is a relay.Store on one DynamoDB table. It is safe for concurrent use.
 type Store struct {
-	client    *dynamodb.Client
-	table     *string
-	shards    int
-	retention time.Duration
-	now       func() time.Time
-	waiting   countCache
+	client     *dynamodb.Client
+	table      *string
+	shards     int
+	retention  time.Duration
+	now        func() time.Time
+	waiting    countCache
+	registered registry
 }
 
 var _ relay.Store = (*Store)(nil)

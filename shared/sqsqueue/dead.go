@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -23,20 +24,25 @@ const maxReason = 1024
 // deadHidden is how long a dead message that was listed is hidden from others.
 const deadHidden = 30 * time.Second
 
-// reasonText returns a reason as an attribute's value, in characters that SQS
-// takes and within room bytes; empty if there is none left.
+// reasonText returns a reason as an attribute's value, without what SQS refuses
+// and within room bytes; empty if there is none left.
 func reasonText(reason string, room int) string {
-	reason = strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e {
-			return '?'
+	room = min(room, maxReason)
+	var kept strings.Builder
+	for _, r := range reason {
+		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+			r = utf8.RuneError
 		}
-		return r
-	}, reason)
-	return reason[:min(len(reason), maxReason, max(room, 0))]
+		if kept.Len()+utf8.RuneLen(r) > room {
+			break
+		}
+		kept.WriteRune(r)
+	}
+	return kept.String()
 }
 
-// Bury implements relay.Queue. Of a reason over 1,024 characters the rest is
-// lost, and all that is not ASCII.
+// Bury implements relay.Queue. Of a reason over 1,024 bytes the rest is lost, and
+// characters that SQS refuses become U+FFFD.
 func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) error {
 	body := pack(msg.Body)
 	in := &sqs.SendMessageInput{QueueUrl: &q.cfg.DeadURL, MessageBody: &body}
