@@ -114,7 +114,7 @@ func standardKey(s relay.Secret) ([]byte, error) {
 }
 
 func decodeBase64(text string, into *sum) bool {
-	if len(text) != base64Strict.EncodedLen(sumSize) || strings.ContainsAny(text, "\r\n") {
+	if len(text) != base64Strict.EncodedLen(sumSize) {
 		return false
 	}
 	var raw [sumSize + 1]byte // the padding decodes to up to one byte more
