@@ -73,15 +73,9 @@ func (w *work) confirm(ctx context.Context, m relay.Message) error {
 	case c.Attempts >= m.Number:
 		return w.resumeConfirm(ctx, ev, c, m.Number)
 	}
-	endpoints := map[string]relay.Endpoint{}
-	for _, id := range rec.Matched {
-		ep, found, err := w.endpoint(ctx, rec.Account, id)
-		if err != nil {
-			return err
-		}
-		if found {
-			endpoints[id] = ep
-		}
+	endpoints, err := w.matched(ctx, ev)
+	if err != nil {
+		return err
 	}
 	return w.question(ctx, ev, m, endpoints, m.Number, func(ds []relay.Delivery) error {
 		// The confirmation comes last, so that a crash before it leaves it open.

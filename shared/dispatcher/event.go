@@ -51,6 +51,10 @@ func (w *work) event(ctx context.Context, m relay.Message) error {
 			return err
 		}
 		ev.EventRecord = *existing
+		if endpoints, err = w.matched(ctx, ev); err != nil {
+			w.release(ctx, ev)
+			return err
+		}
 	}
 	// A crash from here on leaves the claim: the message comes again, is put back
 	// until the claim ends, and goes on with what is not on record.
@@ -109,6 +113,22 @@ func (w *work) match(ctx context.Context, m relay.Message) (*event, map[string]r
 		}
 	}
 	return ev, endpoints, nil
+}
+
+// matched returns the endpoints that an event was matched with when it was put,
+// those of them that are not deleted.
+func (w *work) matched(ctx context.Context, ev *event) (map[string]relay.Endpoint, error) {
+	endpoints := make(map[string]relay.Endpoint, len(ev.Matched))
+	for _, id := range ev.Matched {
+		ep, found, err := w.endpoint(ctx, ev.Account, id)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			endpoints[id] = ep
+		}
+	}
+	return endpoints, nil
 }
 
 // takeOver claims an event that an earlier receive of the message put. It

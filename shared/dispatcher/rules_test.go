@@ -303,9 +303,9 @@ func TestRule4AThrottledRecordDoesNotRepeatTheCall(t *testing.T) {
 				if len(ms) != 1 || ms[0].Kind != relay.MessageRecord || ms[0].Attempt.HTTPStatus != 500 {
 					t.Fatalf("on the queue: %+v, want a record-only message", ms)
 				}
-				r.run(30 * time.Second) // the table is throttled for a while
+				r.run(3 * time.Second) // the table is throttled for a while
 				r.store.heal()
-				r.run(30 * time.Second)
+				r.run(40 * time.Second)
 				if got := len(r.dest.to("a")); got != number {
 					t.Errorf("got %d calls, want %d", got, number)
 				}
