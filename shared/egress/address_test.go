@@ -60,7 +60,8 @@ func TestNoSpecialPurposeAddressPasses(t *testing.T) {
 		}
 	}
 	for _, addr := range []netip.Addr{
-		{}, netip.MustParseAddr("2606:4700::1111%eth0"), netip.MustParseAddr("fe80::1%1"), netip.MustParseAddr("::ffff:8.8.8.8"),
+		{},
+		netip.MustParseAddr("2606:4700::1111%eth0"), netip.MustParseAddr("fe80::1%1"), netip.MustParseAddr("::ffff:8.8.8.8"),
 		netip.MustParseAddr("168.63.129.16"),
 	} {
 		if err := (Policy{}).CheckAddr(addr); !errors.Is(err, ErrBlocked) {

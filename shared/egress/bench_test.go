@@ -44,7 +44,7 @@ func benchmarkCalls(b *testing.B, do func(*http.Request) (*http.Response, error)
 	body := strings.Repeat("x", 1024)
 	b.ReportAllocs()
 	for b.Loop() {
-		req, err := http.NewRequestWithContext(b.Context(), "POST", srv.URL, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, srv.URL, strings.NewReader(body))
 		if err != nil {
 			b.Fatal(err)
 		}

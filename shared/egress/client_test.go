@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hookferry/shared/relay"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"hookferry/shared/relay"
 )
 
 var publicAddr = netip.MustParseAddr("93.184.215.14")
@@ -78,7 +77,7 @@ func countingServer(t *testing.T, secure bool, h http.HandlerFunc) (*httptest.Se
 
 func post(t *testing.T, c *Client, url, body string) (*http.Response, string, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,8 +142,15 @@ func TestOneBadAnswerRefusesAll(t *testing.T) {
 		many[i] = publicAddr.String()
 	}
 	for _, answers := range [][]string{
-		{"93.184.215.14", "10.0.0.1"}, {"10.0.0.1", "93.184.215.14"}, {"93.184.215.14", "2606:4700::1", "::1"},
-		{"93.184.215.14", "::ffff:127.0.0.1"}, {"64:ff9b::7f00:1"}, {"fe80::1%eth0"}, {"0.0.0.0"}, {"169.254.169.254"}, many,
+		{"93.184.215.14", "10.0.0.1"},
+		{"10.0.0.1", "93.184.215.14"},
+		{"93.184.215.14", "2606:4700::1", "::1"},
+		{"93.184.215.14", "::ffff:127.0.0.1"},
+		{"64:ff9b::7f00:1"},
+		{"fe80::1%eth0"},
+		{"0.0.0.0"},
+		{"169.254.169.254"},
+		many,
 	} {
 		c := New(Config{Resolver: resolverOf(answers...)})
 		var w wire
@@ -223,7 +229,7 @@ func TestTheEnvironmentsProxyIsNotUsed(t *testing.T) {
 		t.Errorf("the proxy got %d connections", n)
 	}
 	// The environment does name a proxy for this call, or the test shows nothing.
-	req, _ := http.NewRequest("POST", portOf(srv), nil)
+	req, _ := http.NewRequest(http.MethodPost, portOf(srv), nil)
 	if u, err := http.ProxyFromEnvironment(req); err != nil || u == nil {
 		t.Errorf("the environment names no proxy: %v, %v", u, err)
 	}

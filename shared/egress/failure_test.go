@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hookferry/shared/relay"
 	"io"
 	"log"
 	"math/big"
@@ -25,8 +26,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"hookferry/shared/relay"
 )
 
 // rawServer serves each connection with f and returns its address.
@@ -74,8 +73,10 @@ func certificate(t *testing.T, name string, notAfter time.Time) (tls.Certificate
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: notAfter.Add(-24 * time.Hour), NotAfter: notAfter}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: notAfter.Add(-24 * time.Hour), NotAfter: notAfter,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -127,44 +128,82 @@ func TestFailuresHaveTheirCodesAndNoAddresses(t *testing.T) {
 		code     relay.ErrorCode
 		message  string
 	}{
-		{"no such name", "https", dns(net.DNSError{Err: "no such host", IsNotFound: true}), nil, nil,
-			relay.CodeDNSFailure, "The host name does not exist or has no address."},
-		{"resolver fails", "https", dns(net.DNSError{Err: "server misbehaving", IsTemporary: true}), nil, nil,
-			relay.CodeDNSFailure, "The host name could not be looked up."},
-		{"resolver times out", "https", dns(net.DNSError{Err: "i/o timeout", IsTimeout: true}), nil, nil,
-			relay.CodeDNSFailure, "Looking up the host name took too long."},
-		{"resolver hangs", "https", stuck, nil, nil,
-			relay.CodeDNSFailure, "Looking up the host name took too long."},
-		{"no address", "https", resolverOf(), nil, nil,
-			relay.CodeDNSFailure, "The host name has no address."},
-		{"refused", "https", nil, refusing.Addr(), nil,
-			relay.CodeConnectionFailed, "The connection was refused."},
-		{"silent server", "http", nil, closedPort, nil,
-			relay.CodeTimeout, "The endpoint did not answer in time."},
-		{"silent in the handshake", "https", nil, closedPort, nil,
-			relay.CodeTimeout, "The TLS handshake took too long."},
-		{"unknown authority", "https", nil, srv.Listener.Addr(), x509.NewCertPool(),
-			relay.CodeTLSFailure, "The certificate is signed by an unknown authority, or an intermediate certificate is missing."},
-		{"expired", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{expired}}), expiredRoots,
-			relay.CodeTLSFailure, "The certificate has expired or is not yet valid."},
-		{"other name", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{other}}), otherRoots,
-			relay.CodeTLSFailure, "The certificate is not valid for the host name."},
-		{"old TLS", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}), goodRoots,
-			relay.CodeTLSFailure, "The endpoint refused the TLS handshake."},
-		{"no TLS", "https", nil, rawServer(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); hang(c) }), nil,
-			relay.CodeTLSFailure, "The endpoint does not speak TLS on this port."},
-		{"closes in the handshake", "https", nil, rawServer(t, func(c net.Conn) { c.Read(make([]byte, 4096)) }), nil,
-			relay.CodeTLSFailure, "The endpoint closed the connection during the TLS handshake."},
-		{"closes without an answer", "http", nil, rawServer(t, answer("")), nil,
-			relay.CodeConnectionFailed, "The endpoint closed the connection before its answer was complete."},
-		{"closes in the body", "http", nil, rawServer(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")), nil,
-			relay.CodeConnectionFailed, "The endpoint closed the connection before its answer was complete."},
-		{"not HTTP", "http", nil, rawServer(t, answer("220 smtp.internal ESMTP\r\n")), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP."},
-		{"header too large", "http", nil, rawServer(t, answer("HTTP/1.1 200 OK\r\n"+strings.Repeat("X: "+strings.Repeat("y", 1000)+"\r\n", 200)+"\r\n")), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP."},
-		{"endless interim answers", "http", nil, rawServer(t, answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n", 10_000))), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP."},
+		{
+			"no such name", "https", dns(net.DNSError{Err: "no such host", IsNotFound: true}), nil, nil,
+			relay.CodeDNSFailure, "The host name does not exist or has no address.",
+		},
+		{
+			"resolver fails", "https", dns(net.DNSError{Err: "server misbehaving", IsTemporary: true}), nil, nil,
+			relay.CodeDNSFailure, "The host name could not be looked up.",
+		},
+		{
+			"resolver times out", "https", dns(net.DNSError{Err: "i/o timeout", IsTimeout: true}), nil, nil,
+			relay.CodeDNSFailure, "Looking up the host name took too long.",
+		},
+		{
+			"resolver hangs", "https", stuck, nil, nil,
+			relay.CodeDNSFailure, "Looking up the host name took too long.",
+		},
+		{
+			"no address", "https", resolverOf(), nil, nil,
+			relay.CodeDNSFailure, "The host name has no address.",
+		},
+		{
+			"refused", "https", nil, refusing.Addr(), nil,
+			relay.CodeConnectionFailed, "The connection was refused.",
+		},
+		{
+			"silent server", "http", nil, closedPort, nil,
+			relay.CodeTimeout, "The endpoint did not answer in time.",
+		},
+		{
+			"silent in the handshake", "https", nil, closedPort, nil,
+			relay.CodeTimeout, "The TLS handshake took too long.",
+		},
+		{
+			"unknown authority", "https", nil, srv.Listener.Addr(), x509.NewCertPool(),
+			relay.CodeTLSFailure, "The certificate is signed by an unknown authority, or an intermediate certificate is missing.",
+		},
+		{
+			"expired", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{expired}}), expiredRoots,
+			relay.CodeTLSFailure, "The certificate has expired or is not yet valid.",
+		},
+		{
+			"other name", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{other}}), otherRoots,
+			relay.CodeTLSFailure, "The certificate is not valid for the host name.",
+		},
+		{
+			"old TLS", "https", nil, tlsServer(t, &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}), goodRoots,
+			relay.CodeTLSFailure, "The endpoint refused the TLS handshake.",
+		},
+		{
+			"no TLS", "https", nil, rawServer(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); hang(c) }), nil,
+			relay.CodeTLSFailure, "The endpoint does not speak TLS on this port.",
+		},
+		{
+			"closes in the handshake", "https", nil, rawServer(t, func(c net.Conn) { c.Read(make([]byte, 4096)) }), nil,
+			relay.CodeTLSFailure, "The endpoint closed the connection during the TLS handshake.",
+		},
+		{
+			"closes without an answer", "http", nil, rawServer(t, answer("")), nil,
+			relay.CodeConnectionFailed, "The endpoint closed the connection before its answer was complete.",
+		},
+		{
+			"closes in the body", "http", nil, rawServer(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")), nil,
+			relay.CodeConnectionFailed, "The endpoint closed the connection before its answer was complete.",
+		},
+		{
+			"not HTTP", "http", nil, rawServer(t, answer("220 smtp.internal ESMTP\r\n")), nil,
+			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+		},
+		{
+			"header too large", "http", nil, rawServer(t, answer("HTTP/1.1 200 OK\r\n"+strings.Repeat("X: "+strings.Repeat("y", 1000)+"\r\n", 200)+"\r\n")), nil,
+			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+		},
+		{
+			"endless interim answers", "http", nil, rawServer(t, answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n", 10_000))), nil,
+			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+		},
 		{"drips its body", "http", nil, rawServer(t, func(c net.Conn) {
 			answer("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")(c)
 			for {
@@ -180,8 +219,10 @@ func TestFailuresHaveTheirCodesAndNoAddresses(t *testing.T) {
 			if c.resolver == nil {
 				c.resolver = resolverOf("93.184.215.14")
 			}
-			client := New(Config{Policy: Policy{AllowPrivate: c.scheme == "http"}, Resolver: c.resolver, RootCAs: c.roots,
-				ConnectTimeout: 300 * time.Millisecond, Timeout: 600 * time.Millisecond})
+			client := New(Config{
+				Policy: Policy{AllowPrivate: c.scheme == "http"}, Resolver: c.resolver, RootCAs: c.roots,
+				ConnectTimeout: 300 * time.Millisecond, Timeout: 600 * time.Millisecond,
+			})
 			if c.addr != nil {
 				var w wire
 				w.attach(client, c.addr)
@@ -243,8 +284,10 @@ func TestEveryAddressGetsItsShareOfTheTime(t *testing.T) {
 		var tries []try
 		client, server := net.Pipe()
 		defer server.Close()
-		c := New(Config{ConnectTimeout: 3 * time.Second,
-			Resolver: resolverOf("93.184.215.14", "93.184.215.15", "2606:4700::1", "2606:4700::2", "93.184.215.16")})
+		c := New(Config{
+			ConnectTimeout: 3 * time.Second,
+			Resolver:       resolverOf("93.184.215.14", "93.184.215.15", "2606:4700::1", "2606:4700::2", "93.184.215.16"),
+		})
 		c.dialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 			tries = append(tries, try{address, time.Since(start)})
 			switch len(tries) {
@@ -262,8 +305,12 @@ func TestEveryAddressGetsItsShareOfTheTime(t *testing.T) {
 		if err != nil || conn != client {
 			t.Fatalf("got %v, %v", conn, err)
 		}
-		want := []try{{"93.184.215.14:443", 0}, {"[2606:4700::1]:443", 750 * time.Millisecond},
-			{"93.184.215.15:443", 750 * time.Millisecond}, {"[2606:4700::2]:443", 750 * time.Millisecond}}
+		want := []try{
+			{"93.184.215.14:443", 0},
+			{"[2606:4700::1]:443", 750 * time.Millisecond},
+			{"93.184.215.15:443", 750 * time.Millisecond},
+			{"[2606:4700::2]:443", 750 * time.Millisecond},
+		}
 		if diff := cmp.Diff(want, tries); diff != "" {
 			t.Error(diff)
 		}

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bytes"
+	"hookferry/shared/relay"
 	"io"
 	"net"
 	"net/http"
@@ -11,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"hookferry/shared/relay"
 )
 
 func TestConnectionsAreKeptForTheNextCall(t *testing.T) {
@@ -217,7 +216,7 @@ func TestARequestThatCannotBeRepeatedFails(t *testing.T) {
 	if _, _, err := post(t, c, url, "first"); err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader("second body"))
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("second body"))
 	_, err := c.Do(req) // without the Idempotency-Key
 	if code, msg := Classify(err); code != relay.CodeConnectionFailed || msg == "" {
 		t.Errorf("got %v, %s, %s", err, code, msg)
