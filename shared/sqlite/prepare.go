@@ -4,14 +4,14 @@ import (
 	"context"
 	"database/sql/driver"
 	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	codes "modernc.org/sqlite/lib"
 )
 
 //go:embed schema.sql
@@ -31,7 +31,9 @@ const checkTime = 10 * time.Second
 // prepare makes sure that a sound file of the newest version is at path. It
 // writes nothing to one that it refuses.
 func prepare(ctx context.Context, path string, locked bool) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
 			return fmt.Errorf("%w: it is missing while its log %s-wal is there; put it back, or remove the log to begin anew",
 				ErrDamaged, filepath.Base(path))
@@ -39,9 +41,10 @@ func prepare(ctx context.Context, path string, locked bool) error {
 		if err := create(path); err != nil {
 			return err
 		}
-	}
-	if err := checkHeader(path); err != nil {
+	case err != nil:
 		return err
+	case info.Size() == 0:
+		return fmt.Errorf("%w: it is empty; put a copy back, or remove it to begin anew", ErrDamaged)
 	}
 	version, err := check(ctx, path)
 	if err != nil {
@@ -113,28 +116,9 @@ func migrate(c *conn) error {
 	}
 }
 
-// checkHeader looks at the first 100 bytes, which do not depend on the log.
-func checkHeader(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var header [100]byte
-	if _, err := io.ReadFull(f, header[:]); err == io.EOF {
-		return fmt.Errorf("%w: it is empty; put a copy back, or remove it to begin anew", ErrDamaged)
-	} else if err == io.ErrUnexpectedEOF || err == nil && string(header[:16]) != "SQLite format 3\x00" {
-		return fmt.Errorf("%w: it is no SQLite file", ErrDamaged)
-	} else if err != nil {
-		return err
-	}
-	if id := binary.BigEndian.Uint32(header[68:]); id != applicationID {
-		return fmt.Errorf("%w: it is another program's SQLite file (application id %#x)", ErrDamaged, id)
-	}
-	return nil
-}
-
-// check reads the file without changing it and returns its version.
+// check reads the file without changing it and returns its version. It does so
+// through SQLite alone: to open and close the file by other means would end the
+// locks that this process may have on it.
 func check(ctx context.Context, path string) (version int, err error) {
 	// Without a log there is nothing but the file, and opening it as immutable
 	// leaves not even empty files next to it.
@@ -158,10 +142,19 @@ func checkAs(ctx context.Context, path, mode string) (version int, err error) {
 	}
 	defer func() {
 		c.close()
-		if damaged(err) {
+		if code(err) == codes.SQLITE_NOTADB {
+			err = fmt.Errorf("%w: it is no SQLite file, or its beginning is lost; restore a copy", ErrDamaged)
+		} else if damaged(err) {
 			err = fmt.Errorf("%w: %w; restore a copy, or save what can be read with sqlite3's .recover", ErrDamaged, err)
 		}
 	}()
+	id, err := c.number("PRAGMA application_id")
+	if err != nil {
+		return 0, err
+	}
+	if id != applicationID {
+		return 0, fmt.Errorf("%w: it is no data file of hookferry (application id %#x); restore a copy", ErrDamaged, id)
+	}
 	v, err := c.number("PRAGMA user_version")
 	if err != nil {
 		return 0, err

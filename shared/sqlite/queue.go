@@ -148,7 +148,13 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait, visibility time.Du
 				if len(got) > 0 || wait <= 0 {
 					return got, nil
 				}
-				continue // others took them, or they were moved to the dead ones
+				// Others took them, or they were moved to the dead ones.
+				select {
+				case <-deadline.C:
+					return nil, nil
+				default:
+					continue
+				}
 			}
 		}
 		if wait <= 0 {

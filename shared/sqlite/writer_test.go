@@ -195,6 +195,54 @@ func TestOnlyWhatMayBeForgottenIsNotSynced(t *testing.T) {
 	}
 }
 
+func TestEveryWriteThatIsPromisedIsSynced(t *testing.T) {
+	db := open(t, Config{})
+	q := db.Queue("events")
+	ctx, now := t.Context(), relay.Millis(time.Now())
+	if err := q.Send(ctx, message("a"), message("b")); err != nil {
+		t.Fatal(err)
+	}
+	var msgs []relay.Received
+	ev := relay.Event{ID: "evt_1", Account: "acct_1", CreatedAt: now}
+	delivery := relay.Delivery{EndpointID: "whend_1", Status: relay.DeliveryPending, NextAttemptAt: now}
+	tests := []struct {
+		name   string
+		synced bool
+		write  func() error
+	}{
+		{"receive", false, func() (err error) { msgs, err = q.Receive(ctx, 2, 0, time.Hour); return err }},
+		{"send", true, func() error { return q.Send(ctx, message("c")) }},
+		{"hide", false, func() error { return q.Hide(ctx, msgs[0], time.Hour) }},
+		{"bury", true, func() error { return q.Bury(ctx, msgs[0], "bad") }},
+		{"delete", false, func() error { return q.Delete(ctx, msgs...) }},
+		{"redrive", true, func() error { return q.Redrive(ctx, relay.DeadLetter{ID: "1", Receipt: "1"}) }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"put event", true, func() error { _, err := db.PutEvent(ctx, relay.EventRecord{Event: ev}); return err }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"list event", true, func() error { return db.ListEvent(ctx, ev, []relay.Delivery{delivery}) }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"save delivery", true, func() error { return db.SaveDelivery(ctx, ev.Ref(), delivery) }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"record attempt", true, func() error { _, err := db.RecordAttempt(ctx, relay.Attempt{ID: "att_1", CreatedAt: now}); return err }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"start run", true, func() error { _, err := db.StartRun(ctx, "acct_1", "evt_1", "whend_1", "t", now); return err }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"create key", true, func() error { return db.CreateKey(ctx, relay.Key{ID: "key_1", Account: "acct_1"}, 1) }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"revoke key", true, func() error { _, err := db.RevokeKey(ctx, "acct_1", "key_1", now, ""); return err }},
+		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
+		{"put idempotency", true, func() error { _, err := db.PutIdempotency(ctx, relay.Idempotency{Account: "acct_1", ExpiresAt: now.Add(time.Hour)}); return err }},
+	}
+	for _, tt := range tests {
+		if err := tt.write(); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if db.w.full != tt.synced {
+			t.Errorf("%s: synced %v, want %v", tt.name, db.w.full, tt.synced)
+		}
+	}
+}
+
 func TestAFailedSyncIsMadeGoodBeforeTheNextWrite(t *testing.T) {
 	db := open(t, Config{})
 	q := db.Queue("events")
