@@ -69,7 +69,8 @@ func TestBody(format relay.Format, eventID string, createdAt time.Time) []byte {
 	}
 	at := relay.FormatTime(createdAt)
 	return Body(eventID, relay.TypeTest, createdAt, marshal(map[string]any{"generation": generation{
-		ID: "task_test", Status: "succeeded", Model: "test", CreatedAt: at, UpdatedAt: at}}))
+		ID: "task_test", Status: "succeeded", Model: "test", CreatedAt: at, UpdatedAt: at,
+	}}))
 }
 
 // DisabledBody returns the body of the endpoint.disabled event id about ep, which
@@ -78,7 +79,8 @@ func TestBody(format relay.Format, eventID string, createdAt time.Time) []byte {
 func DisabledBody(id string, ep relay.Endpoint, at time.Time) []byte {
 	return Body(id, TypeDisabled, at, marshal(map[string]any{"endpoint": disabled{
 		ID: ep.ID, Object: "webhook_endpoint", Name: ep.Name, Status: relay.Disabled,
-		DisabledAt: relay.FormatTime(at), DisabledReason: ep.DisabledReason}}))
+		DisabledAt: relay.FormatTime(at), DisabledReason: ep.DisabledReason,
+	}}))
 }
 
 func appendText(b []byte, text string) []byte { return append(b, marshal(text)...) }

@@ -22,27 +22,39 @@ var payload = []byte(`{"id":"evt_frozen","type":"generation.succeeded","api_vers
 // frozen are the messages of version 1 of the wire form, by file: one of each
 // kind, with every field that the kind has.
 func frozen() map[string]relay.Message {
-	ev := relay.Event{ID: "evt_frozen", Account: "acct_frozen", Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: "src_frozen",
+	ev := relay.Event{
+		ID: "evt_frozen", Account: "acct_frozen", Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: "src_frozen",
 		VerifiedBy: relay.VerifiedBySignature, Test: true, CreatedAt: at, RequestID: "req_frozen", Only: "whend_frozen",
-		Confirm: relay.ConfirmPrefer, Payload: relay.NewPayload(payload)}
-	att := relay.Attempt{ID: "att_03hl2k7dbgdvul4h4m5sl9v8q6gqkd2u", Account: "acct_frozen", EventID: "evt_frozen",
+		Confirm: relay.ConfirmPrefer, Payload: relay.NewPayload(payload),
+	}
+	att := relay.Attempt{
+		ID: "att_03hl2k7dbgdvul4h4m5sl9v8q6gqkd2u", Account: "acct_frozen", EventID: "evt_frozen",
 		EventType: "generation.succeeded", EndpointID: "whend_frozen", Run: 2, Number: 3, Status: relay.AttemptFailed, Final: true,
 		HTTPStatus: 503, RequestID: "req_frozen", Duration: 1234 * time.Millisecond, Snippet: "Bad größe\u2028", ErrorCode: relay.CodeHTTPError,
 		ErrorMessage: "The endpoint answered 503.", DueAt: at, CreatedAt: at.Add(7 * time.Millisecond), NextAttemptAt: at.Add(time.Minute),
-		MID: "MIDATTEMPT", EventCreatedAt: at.Add(-time.Hour)}
+		MID: "MIDATTEMPT", EventCreatedAt: at.Add(-time.Hour),
+	}
 	ref := relay.EventRef{Account: "acct_frozen", ID: "evt_frozen", CreatedAt: at.Add(-time.Hour)}
 	giveUp := at.Add(relay.GiveUpAfter)
 	return map[string]relay.Message{
 		"v1-event.json": {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &ev},
-		"v1-attempt.json": {Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
-			EndpointID: "whend_frozen", Run: 2, Number: 3},
+		"v1-attempt.json": {
+			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
+			EndpointID: "whend_frozen", Run: 2, Number: 3,
+		},
 		"v1-record.json": {Kind: relay.MessageRecord, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Attempt: &att},
-		"v1-confirm.json": {Kind: relay.MessageConfirm, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
-			SourceID: "src_frozen", SiviRequest: "sbhMkIZKCPp", Number: 4},
-		"v1-expect.json": {Kind: relay.MessageExpect, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen",
-			SourceID: "src_frozen", SiviRequest: "sbhMkIZKCPp", Number: 5},
-		"v1-replay.json": {Kind: relay.MessageReplay, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen",
-			ReplayID: "rpl_frozen", Step: 6},
+		"v1-confirm.json": {
+			Kind: relay.MessageConfirm, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
+			SourceID: "src_frozen", SiviRequest: "sbhMkIZKCPp", Number: 4,
+		},
+		"v1-expect.json": {
+			Kind: relay.MessageExpect, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen",
+			SourceID: "src_frozen", SiviRequest: "sbhMkIZKCPp", Number: 5,
+		},
+		"v1-replay.json": {
+			Kind: relay.MessageReplay, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen",
+			ReplayID: "rpl_frozen", Step: 6,
+		},
 	}
 }
 
@@ -104,8 +116,10 @@ func TestEveryKindAndFieldIsFrozen(t *testing.T) {
 			fields[name] = true
 		}
 	}
-	for _, k := range []relay.MessageKind{relay.MessageEvent, relay.MessageAttempt, relay.MessageRecord, relay.MessageConfirm,
-		relay.MessageExpect, relay.MessageReplay} {
+	for _, k := range []relay.MessageKind{
+		relay.MessageEvent, relay.MessageAttempt, relay.MessageRecord, relay.MessageConfirm,
+		relay.MessageExpect, relay.MessageReplay,
+	} {
 		if !kinds[k] {
 			t.Errorf("no frozen message of kind %q", k)
 		}

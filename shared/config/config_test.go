@@ -165,8 +165,15 @@ func TestPrivateDestinationsAreForDevAlone(t *testing.T) {
 		dev, ok bool
 		want    bool
 	}{
-		{"", true, true, true}, {"true", true, true, true}, {"false", true, true, false}, {"0", true, true, false}, {"nein", true, false, false},
-		{"", false, true, false}, {"false", false, true, false}, {"true", false, false, false}, {"1", false, false, false},
+		{"", true, true, true},
+		{"true", true, true, true},
+		{"false", true, true, false},
+		{"0", true, true, false},
+		{"nein", true, false, false},
+		{"", false, true, false},
+		{"false", false, true, false},
+		{"true", false, false, false},
+		{"1", false, false, false},
 	} {
 		load := Load
 		if c.dev {

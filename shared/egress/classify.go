@@ -5,11 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"hookferry/shared/relay"
 	"io"
 	"net"
 	"os"
 	"syscall"
+
+	"hookferry/shared/relay"
 )
 
 // Classify says what an error of a Client, or of reading an answer's body, means

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"hookferry/shared/relay"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hookferry/shared/relay"
 )
 
 var publicAddr = netip.MustParseAddr("93.184.215.14")

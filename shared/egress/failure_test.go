@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"hookferry/shared/relay"
 	"io"
 	"log"
 	"math/big"
@@ -26,6 +25,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hookferry/shared/relay"
 )
 
 // rawServer serves each connection with f and returns its address.

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"bytes"
-	"hookferry/shared/relay"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"hookferry/shared/relay"
 )
 
 func TestConnectionsAreKeptForTheNextCall(t *testing.T) {

@@ -40,13 +40,15 @@ type kind struct {
 
 var kinds = []kind{
 	{"rivya", ",", "v1=" + strings.Repeat("0", 64), SignRivya, VerifyRivya},
-	{"standard", " ", "v1," + base64.StdEncoding.EncodeToString(make([]byte, 32)),
+	{
+		"standard", " ", "v1," + base64.StdEncoding.EncodeToString(make([]byte, 32)),
 		func(ts int64, body []byte, secrets ...relay.Secret) (string, error) {
 			return SignStandard(messageID, ts, body, secrets...)
 		},
 		func(header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
 			return VerifyStandard(messageID, header, timestamp, body, now, secrets...)
-		}},
+		},
+	},
 }
 
 func eachKind(t *testing.T, f func(t *testing.T, k kind)) {
@@ -223,9 +225,13 @@ func TestTimestampsAreGoodForFiveMinutesEitherWay(t *testing.T) {
 			ahead time.Duration // of our clock
 			want  error
 		}{
-			{0, nil}, {Tolerance, nil}, {-Tolerance, nil},
-			{Tolerance + time.Millisecond, ErrStale}, {-Tolerance - time.Millisecond, ErrStale},
-			{1000 * time.Hour, ErrStale}, {-1000 * time.Hour, ErrStale},
+			{0, nil},
+			{Tolerance, nil},
+			{-Tolerance, nil},
+			{Tolerance + time.Millisecond, ErrStale},
+			{-Tolerance - time.Millisecond, ErrStale},
+			{1000 * time.Hour, ErrStale},
+			{-1000 * time.Hour, ErrStale},
 		} {
 			if err := k.verify(good, stamp, body, now.Add(c.ahead), secretA); !errors.Is(err, c.want) {
 				t.Errorf("clock %s ahead: got %v, want %v", c.ahead, err, c.want)
@@ -238,10 +244,12 @@ func TestUnusableSecretsNeitherSignNorVerify(t *testing.T) {
 	text := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
 	unusable := map[string][]string{
 		"rivya": {"", "1234567", strings.Repeat("x", MaxRivyaSecret+1), "whsec_tab\tin it", "whsec_größe12", "whsec_123456\n"},
-		"standard": {"", "whsec_", text(32), "WHSEC_" + text(32), "whsec_" + text(MinStandardKey-1), "whsec_" + text(MaxStandardKey+1),
+		"standard": {
+			"", "whsec_", text(32), "WHSEC_" + text(32), "whsec_" + text(MinStandardKey-1), "whsec_" + text(MaxStandardKey+1),
 			"whsec_not base64 at all, that", "whsec_" + strings.TrimRight(text(32), "="), "whsec_" + text(32) + "\n",
 			"whsec_" + text(12) + "\n" + text(12), "whsec_" + strings.Repeat("A", 31) + "-", " whsec_" + text(32),
-			"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMR=="}, // spare bits set
+			"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMR==",
+		}, // spare bits set
 	}
 	eachKind(t, func(t *testing.T, k kind) {
 		good := mustSign(t, k, secretA)
