@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,18 +18,22 @@ import (
 	"hookferry/shared/relay"
 	"hookferry/shared/relay/relaytest"
 	"hookferry/shared/seal"
+	"hookferry/shared/sqlite"
 	"hookferry/shared/telemetry"
 )
 
-// A world is an API over a store and queues in memory, with one account and a
-// key of every scope. Each of its answers is held against openapi.json.
+// onSQLite makes worlds stand on a data file instead of memory.
+var onSQLite = false
+
+// A world is an API over a store and queues, with one account and a key of
+// every scope. Each of its answers is held against openapi.json.
 type world struct {
 	*server
 	t       testing.TB
 	h       http.Handler
 	clock   *relaytest.Clock
-	events  *relaytest.MemoryQueue
-	retries *relaytest.MemoryQueue
+	events  relay.Queue
+	retries relay.Queue
 	log     *bytes.Buffer // lines of the log and the audit
 	account string
 	keyID   string
@@ -37,10 +42,21 @@ type world struct {
 
 func newWorld(t testing.TB, configure ...func(*Config)) *world {
 	clock := relaytest.NewClock()
-	w := &world{t: t, clock: clock, log: new(bytes.Buffer),
-		events: relaytest.NewMemoryQueue(clock.Now), retries: relaytest.NewMemoryQueue(clock.Now)}
+	w := &world{t: t, clock: clock, log: new(bytes.Buffer)}
+	var store relay.Store
+	if onSQLite {
+		db, err := sqlite.Open(context.Background(), sqlite.Config{Path: filepath.Join(t.TempDir(), "data.db"), Retention: relaytest.Retention, Now: clock.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		store, w.events, w.retries = db, db.Queue("events"), db.Queue("retries")
+	} else {
+		store = relaytest.NewMemory(clock.Now, relaytest.Retention)
+		w.events, w.retries = relaytest.NewMemoryQueue(clock.Now), relaytest.NewMemoryQueue(clock.Now)
+	}
 	logger := slog.New(slog.NewJSONHandler(&locked{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg := Config{Store: relaytest.NewMemory(clock.Now, relaytest.Retention), Events: w.events, Retries: w.retries,
+	cfg := Config{Store: store, Events: w.events, Retries: w.retries,
 		Keys: seal.Generate(), Now: clock.Now, Log: telemetry.New(logger, clock.Now), Audit: logger}
 	for _, f := range configure {
 		f(&cfg)
