@@ -11,7 +11,9 @@ import (
 	"hookferry/shared/relay"
 )
 
-func TestAFullDiskIsAnErrorThatPasses(t *testing.T) {
+// smallDisk returns a folder with room for 6 MiB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=6m"); err != nil {
 		t.Skip("needs the right to mount a small disk:", err)
@@ -21,6 +23,34 @@ func TestAFullDiskIsAnErrorThatPasses(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+func TestALogThatFillsTheDiskIsCopied(t *testing.T) {
+	db, err := Open(t.Context(), Config{Path: filepath.Join(smallDisk(t), "hookferry.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	// Each write adds pages to the log and none to the file.
+	const n = 5000
+	counted := 0
+	for range n {
+		if _, err := db.AddOutcomes(t.Context(), "whend_1", relay.Outcomes{FailuresAfter: 1}); err == nil {
+			counted++
+		}
+	}
+	if counted < n-n/100 {
+		t.Errorf("%d of %d writes found no room on a disk that has some", n-counted, n)
+	}
+	got, err := db.Counters(t.Context(), "whend_1")
+	if err != nil || got["whend_1"].FailureCount != counted {
+		t.Errorf("counted %d, %v; want %d", got["whend_1"].FailureCount, err, counted)
+	}
+}
+
+func TestAFullDiskIsAnErrorThatPasses(t *testing.T) {
+	dir := smallDisk(t)
 	fillers := []string{filepath.Join(dir, "one"), filepath.Join(dir, "two")}
 	for _, f := range fillers {
 		if err := os.WriteFile(f, make([]byte, 1<<20), 0o600); err != nil {

@@ -231,7 +231,10 @@ func TestEveryWriteThatIsPromisedIsSynced(t *testing.T) {
 		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
 		{"revoke key", true, func() error { _, err := db.RevokeKey(ctx, "acct_1", "key_1", now, ""); return err }},
 		{"purge", false, func() error { _, err := db.purge(ctx); return err }},
-		{"put idempotency", true, func() error { _, err := db.PutIdempotency(ctx, relay.Idempotency{Account: "acct_1", ExpiresAt: now.Add(time.Hour)}); return err }},
+		{"put idempotency", true, func() error {
+			_, err := db.PutIdempotency(ctx, relay.Idempotency{Account: "acct_1", ExpiresAt: now.Add(time.Hour)})
+			return err
+		}},
 	}
 	for _, tt := range tests {
 		if err := tt.write(); err != nil {
