@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,12 +24,12 @@ const (
 // attempts, begins a new run for each delivery that the replay selects, so many
 // a second, and sends the message for the next step.
 //
-// A step is the current one when its number is the replay's version, which each
-// step raises at its end. The order within a step is: begin runs and send their
-// first attempts, send the next step, raise the version. A crash anywhere brings
-// the step again, and it does the same over: a run that the replay has begun
-// already is known by its token. The next step waits, if it comes before the
-// version is raised.
+// The replay's record says which step is next and until when an invocation works
+// on it alone. The order within a step is: claim it, begin runs and send their
+// first attempts, send the next step, end the step. A crash anywhere brings the
+// step again once the claim has ended, and it does the same over: a run that the
+// replay has begun already is known by its token. The next step waits if it comes
+// before this one's end is on record.
 func (w *work) replay(ctx context.Context, m relay.Message) error {
 	r, err := w.Store.Replay(ctx, m.Account, m.ReplayID)
 	if errors.Is(err, relay.ErrNotFound) {
@@ -36,29 +38,59 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 	if err != nil {
 		return fmt.Errorf("read replay: %w", err)
 	}
-	now := relay.Millis(w.Now())
-	step := int64(max(m.Step, 1))
-	switch {
-	case r.Status != relay.ReplayRunning || step < r.Version:
-		return nil
-	case step > r.Version:
-		if !m.GiveUpAt.IsZero() && !now.Before(m.GiveUpAt) {
-			return nil
-		}
-		m.DueAt = now.Add(time.Second)
-		return w.retries.send(ctx, m)
+	pos, err := parsePosition(r.After)
+	if err != nil {
+		return poison{err}
 	}
+	now := relay.Millis(w.Now())
+	step := max(m.Step, 1)
+	switch {
+	case r.Status != relay.ReplayRunning || step < pos.step:
+		return nil // ended, or a copy
+	case !m.GiveUpAt.IsZero() && !now.Before(m.GiveUpAt):
+		r.Status, r.FinishedAt, r.UpdatedAt = relay.ReplayCancelled, now, now
+		return w.saveReplay(ctx, r)
+	case step > pos.step:
+		return w.replayLater(ctx, m, now.Add(time.Second))
+	case pos.claimed.After(now):
+		return w.replayLater(ctx, m, pos.claimed)
+	}
+	pos.claimed = w.until
+	r.After, r.UpdatedAt = pos.String(), now
+	if err := w.Store.UpdateReplay(ctx, r); errors.Is(err, relay.ErrConflict) {
+		return w.replayLater(ctx, m, now.Add(time.Second)) // claimed or cancelled meanwhile
+	} else if err != nil {
+		return fmt.Errorf("claim replay step: %w", err)
+	}
+	r.Version++
+	if err := w.replayStep(ctx, m, r, pos, now); err != nil {
+		// The claim need not be waited for. Best effort.
+		pos.claimed = time.Time{}
+		r.After = pos.String()
+		_ = w.Store.UpdateReplay(ctx, r)
+		return err
+	}
+	return nil
+}
+
+// replayLater puts a replay's message back until due.
+func (w *work) replayLater(ctx context.Context, m relay.Message, due time.Time) error {
+	m.DueAt = due
+	return w.retries.send(ctx, m)
+}
+
+// replayStep makes the step that has been claimed.
+func (w *work) replayStep(ctx context.Context, m relay.Message, r relay.Replay, pos position, now time.Time) error {
 	ep, err := w.Store.Endpoint(ctx, r.Account, r.EndpointID)
 	if err != nil && !errors.Is(err, relay.ErrNotFound) {
 		return fmt.Errorf("read endpoint: %w", err)
 	}
 	if err != nil || ep.Deleted() {
-		r.Status, r.FinishedAt, r.UpdatedAt = relay.ReplayCancelled, now, now
+		r.Status, r.FinishedAt = relay.ReplayCancelled, now
 		return w.saveReplay(ctx, r)
 	}
-
 	perSecond := min(max(r.MaxPerSecond, 1), 100)
-	page := relay.Page{Limit: min(perSecond*int(replayAhead/time.Second), 100), After: r.After}
+	page := relay.Page{Limit: min(perSecond*int(replayAhead/time.Second), 100), After: pos.cursor}
 	attempts, next, err := w.Store.Attempts(ctx, r.EndpointID, replayFilter(r), page)
 	if err != nil {
 		return fmt.Errorf("list attempts: %w", err)
@@ -68,28 +100,64 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 		return err
 	}
 	r.Started += started
-	r.After, r.UpdatedAt = next, now
+	r.After = position{step: pos.step + 1, cursor: next}.String()
 	if next == "" {
 		r.Status, r.FinishedAt = relay.ReplayCompleted, now
 		return w.saveReplay(ctx, r)
 	}
 	seconds := (started + perSecond - 1) / perSecond
 	following := relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
-		EndpointID: r.EndpointID, Step: int(step) + 1, DueAt: now.Add(time.Duration(seconds) * time.Second), GiveUpAt: m.GiveUpAt}
+		EndpointID: r.EndpointID, Step: pos.step + 1, DueAt: now.Add(time.Duration(seconds) * time.Second), GiveUpAt: m.GiveUpAt}
 	if err := w.retries.send(ctx, following); err != nil {
 		return fmt.Errorf("send the next step: %w", err)
 	}
 	return w.saveReplay(ctx, r)
 }
 
-// saveReplay writes the replay. Of two copies of a step one is first; and who
-// cancels a replay meanwhile has the last word.
+// saveReplay writes the replay, unless it has been cancelled meanwhile: who
+// cancels has the last word.
 func (w *work) saveReplay(ctx context.Context, r relay.Replay) error {
 	err := w.Store.UpdateReplay(ctx, r)
 	if err != nil && !errors.Is(err, relay.ErrConflict) {
 		return fmt.Errorf("update replay: %w", err)
 	}
 	return nil
+}
+
+// A position is how far a replay has come; a Replay keeps it as After. Empty
+// stands for the first step.
+type position struct {
+	step    int       // the next to be made
+	claimed time.Time // until when an invocation makes it alone
+	cursor  string    // the page of attempts
+}
+
+func (p position) String() string {
+	claimed := int64(0)
+	if !p.claimed.IsZero() {
+		claimed = p.claimed.UnixMilli()
+	}
+	return fmt.Sprintf("%d.%d.%s", p.step, claimed, p.cursor)
+}
+
+func parsePosition(after string) (position, error) {
+	if after == "" {
+		return position{step: 1}, nil
+	}
+	parts := strings.SplitN(after, ".", 3)
+	if len(parts) != 3 {
+		return position{}, fmt.Errorf("replay position %q is malformed", after)
+	}
+	step, err1 := strconv.Atoi(parts[0])
+	claimed, err2 := strconv.ParseInt(parts[1], 10, 64)
+	if err1 != nil || err2 != nil || step < 1 {
+		return position{}, fmt.Errorf("replay position %q is malformed", after)
+	}
+	p := position{step: step, cursor: parts[2]}
+	if claimed != 0 {
+		p.claimed = time.UnixMilli(claimed).UTC()
+	}
+	return p, nil
 }
 
 // replayFilter selects the last attempts of runs: only what has ended is
