@@ -46,7 +46,7 @@ type Config struct {
 
 	// Log takes a line for each refused and each failed call.
 	Log *telemetry.Log
-	// Audit takes a line at INFO for each management write: request, account,
+	// Audit takes a line at INFO for each management write: request_id, account,
 	// key, action, object and the names of the changed fields.
 	Audit *slog.Logger
 }

@@ -66,7 +66,7 @@ func (s *server) wrap(rt route) http.Handler {
 			line: s.Log.Line("api"), level: slog.LevelDebug}
 		w.Header().Set("X-Request-Id", c.id)
 		w.Header().Set("Cache-Control", "no-store")
-		c.line.Set(slog.String("request", c.id), slog.String("method", r.Method), slog.String("route", rt.path))
+		c.line.Set(slog.String("request_id", c.id), slog.String("method", r.Method), slog.String("route", rt.path))
 
 		ans, err := s.run(rt, c)
 		var body []byte
@@ -128,12 +128,6 @@ func (a answer) encode() ([]byte, error) {
 
 func (a answer) write(w http.ResponseWriter, r *http.Request, body []byte) {
 	h := w.Header()
-	switch a.status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "2")
-	}
 	if len(body) > 0 {
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -189,7 +183,7 @@ func (s *server) audit(c *call, action, object string, fields ...string) {
 	if s.Audit == nil {
 		return
 	}
-	s.Audit.LogAttrs(c.ctx(), slog.LevelInfo, "audit", slog.String("request", c.id),
+	s.Audit.LogAttrs(c.ctx(), slog.LevelInfo, "audit", slog.String("request_id", c.id),
 		slog.String("account", c.key.Account), slog.String("key", c.key.ID),
 		slog.String("action", action), slog.String("object", object), slog.Any("fields", slices.Clone(fields)))
 }

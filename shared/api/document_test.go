@@ -29,10 +29,10 @@ type apiDocument struct {
 
 var loadDocument = sync.OnceValues(func() (*apiDocument, error) {
 	d := &apiDocument{mux: http.NewServeMux(), compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
-	if err := json.Unmarshal(Document, &d.doc); err != nil {
+	if err := json.Unmarshal(openAPIDocument, &d.doc); err != nil {
 		return nil, err
 	}
-	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(Document))
+	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPIDocument))
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func TestEveryRouteIsInTheDocumentAndTheReverse(t *testing.T) {
 func TestTheDocumentIsSound(t *testing.T) {
 	d := document(t)
 	var schema map[string]any
-	if err := json.Unmarshal(Document, &schema); err != nil {
+	if err := json.Unmarshal(openAPIDocument, &schema); err != nil {
 		t.Fatal(err)
 	}
 	used := map[string]bool{}
@@ -259,7 +259,7 @@ func TestTheDocumentIsSound(t *testing.T) {
 func TestTheDocumentNeedsNoKey(t *testing.T) {
 	w := newWorld(t)
 	a := w.callAs("", "GET", "/api/v1/openapi.json", "").is(200)
-	if a.raw != string(Document) {
+	if a.raw != string(openAPIDocument) {
 		t.Error("the answer is not the document")
 	}
 	a.equal(map[string]any{"openapi": "3.1.0"})

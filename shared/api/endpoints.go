@@ -208,6 +208,9 @@ func (s *server) patchEndpoint(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if f.Status != nil && *f.Status == relay.Active {
+		fields = append(fields, "failure_count")
+	}
 	if len(fields) > 0 {
 		s.audit(c, "endpoint.update", ep.ID, fields...)
 	}

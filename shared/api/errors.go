@@ -41,6 +41,12 @@ type wireError struct {
 // apiFailure is the error body of contract section 2.
 func apiFailure(c *call, e *relay.Error) answer {
 	var body wireError
+	switch statuses[e.Kind] {
+	case http.StatusUnauthorized:
+		c.w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		c.w.Header().Set("Retry-After", "2")
+	}
 	body.Error.Code, body.Error.Message, body.Error.Param, body.Error.RequestID = e.Kind, e.Detail, e.Param, c.id
 	return answer{status: statuses[e.Kind], body: body}
 }

@@ -70,8 +70,7 @@ func (s *server) readEvent(c *call) (answer, error) {
 	w := wireEventDetail{wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
 		Payload: payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{}}
 	for _, d := range ds {
-		// Of an event that was refused nothing goes out.
-		if d.EndpointID != relay.Confirmation && w.Status != relay.EventRejected {
+		if d.EndpointID != relay.Confirmation {
 			w.Deliveries = append(w.Deliveries, deliveryWire(d))
 		}
 	}
@@ -84,8 +83,9 @@ func (s *server) readEvent(c *call) (answer, error) {
 }
 
 // allDeliveries completes what a store keeps of an event's deliveries: of an
-// event that is not listed yet, the others are to come. confirmed says that the
-// provider has been asked, and it is true.
+// event that is not listed yet, the others are to come. confirmed says that Sivi
+// has been asked and the event is true; that is not kept where all went well at
+// the first try.
 func allDeliveries(r relay.EventRecord, kept []relay.Delivery, listed bool) (ds []relay.Delivery, confirmed bool) {
 	ds = slices.Clone(kept)
 	has := map[string]bool{}
@@ -93,6 +93,8 @@ func allDeliveries(r relay.EventRecord, kept []relay.Delivery, listed bool) (ds 
 		has[d.EndpointID] = true
 		confirmed = confirmed || d.EndpointID == relay.Confirmation && d.Status == relay.DeliverySucceeded
 	}
+	asked := r.Confirm == relay.ConfirmPrefer || r.Confirm == relay.ConfirmRequire
+	confirmed = confirmed || asked && listed && !has[relay.Confirmation]
 	for _, id := range r.Matched {
 		if !listed && !has[id] {
 			ds = append(ds, relay.Delivery{EndpointID: id, Run: r.Latest(id), Status: relay.DeliveryPending})

@@ -193,7 +193,8 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 	for status, want := range map[relay.DeliveryStatus]map[string]any{
 		relay.DeliveryPending:   {"status": "pending", "verified_by": "token"},
 		relay.DeliverySucceeded: {"status": "delivered", "verified_by": "token+fetch"},
-		relay.DeliveryRejected:  {"status": "rejected", "verified_by": "token", "deliveries": []any{}},
+		relay.DeliveryRejected:  {"status": "rejected", "verified_by": "token", "deliveries.0.status": "skipped", "deliveries.0.attempts": 0},
+		relay.DeliverySkipped:   {"status": "delivered", "verified_by": "token"},
 	} {
 		ev := relay.Event{ID: "evt_" + string(status), Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
 			VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmPrefer, Payload: relay.NewPayload([]byte("not JSON"))}
@@ -203,7 +204,10 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 			{EndpointID: ep, Status: relay.DeliveryPending}})
 		err3 := w.Store.SaveDelivery(ctx, ev.Ref(), relay.Delivery{EndpointID: relay.Confirmation, Attempts: 1, Status: status})
 		var err4 error
-		if status == relay.DeliverySucceeded {
+		switch status {
+		case relay.DeliveryRejected:
+			err4 = w.Store.SaveDelivery(ctx, ev.Ref(), relay.Delivery{EndpointID: ep, Attempts: 1, Status: relay.DeliverySkipped})
+		case relay.DeliverySucceeded, relay.DeliverySkipped:
 			err4 = w.Store.SaveDelivery(ctx, ev.Ref(), relay.Delivery{EndpointID: ep, Attempts: 1, Status: relay.DeliverySucceeded})
 		}
 		if err := errors.Join(err1, err2, err3, err4); err != nil {
@@ -214,6 +218,17 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 			t.Errorf("%s: the confirmation is shown as a delivery: %s", status, a.raw)
 		}
 	}
+	// All of it at the first try, of which nothing but the event is kept.
+	ev := relay.Event{ID: "evt_clean", Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
+		VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmRequire, Payload: relay.NewPayload([]byte("{}"))}
+	_, err1 := w.Store.PutEvent(ctx, relay.EventRecord{Event: ev, MID: "m", Matched: []string{ep}})
+	w.call("GET", "/api/v1/webhook-events/evt_clean", "").is(200).equal(map[string]any{"status": "pending", "verified_by": "token"})
+	err2 := w.Store.ListEvent(ctx, ev, []relay.Delivery{{EndpointID: relay.Confirmation, Attempts: 1, Status: relay.DeliverySucceeded},
+		{EndpointID: ep, Attempts: 1, Status: relay.DeliverySucceeded}})
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	w.call("GET", "/api/v1/webhook-events/evt_clean", "").is(200).equal(map[string]any{"status": "delivered", "verified_by": "token+fetch"})
 }
 
 func TestEventsAreFiltered(t *testing.T) {

@@ -67,7 +67,7 @@ func (s *server) expect(c *call) (answer, error) {
 		}
 		if x := xs[i]; x.EventID == "" && !x.GaveUp && x.Asked == 0 {
 			m := relay.Message{Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
-				SiviRequest: x.RequestID, Number: 1, DueAt: x.NextAt, GiveUpAt: x.GiveUpAt}
+				SiviRequest: x.RequestID, Number: 1, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter)}
 			send = append(send, m.Outgoing(c.now))
 		}
 	}

@@ -33,7 +33,7 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 	}
 	for _, m := range msgs {
 		want := relay.Message{Kind: relay.MessageExpect, MID: m.MID, Account: w.account, SourceID: id, SiviRequest: m.SiviRequest, Number: 1,
-			DueAt: now.Add(20 * time.Minute), GiveUpAt: now.Add(2 * time.Hour)}
+			DueAt: now.Add(20 * time.Minute), GiveUpAt: now.Add(relay.GiveUpAfter)}
 		if diff := cmp.Diff(want, m); diff != "" {
 			t.Errorf("message (-want +got):\n%s", diff)
 		}

@@ -5,14 +5,13 @@ import (
 	"net/http"
 )
 
-// Document is the OpenAPI 3.1 description of every call, as
-// GET /api/v1/openapi.json answers it.
+// openAPIDocument is the OpenAPI 3.1 description of every call.
 //
 //go:embed openapi.json
-var Document []byte
+var openAPIDocument []byte
 
 func (s *server) openAPI(c *call) (answer, error) {
 	c.w.Header().Set("Cache-Control", "public, max-age=300")
 	c.w.Header().Set("Access-Control-Allow-Origin", "*") // viewers in a browser; there is nothing secret in it
-	return answer{status: http.StatusOK, raw: Document}, nil
+	return answer{status: http.StatusOK, raw: openAPIDocument}, nil
 }
