@@ -35,9 +35,10 @@ func (w *work) firstConfirm(ctx context.Context, ev *event, m relay.Message, end
 		if err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
 		}
-		if c, ok := confirmation(ds); ok {
+		switch c, ok := confirmation(ds); {
+		case ok && c.Attempts > 0:
 			return w.resumeConfirm(ctx, ev, c, 1)
-		} else if listed {
+		case !ok && listed:
 			return nil // confirmed, and every delivery succeeded
 		}
 	}
@@ -153,7 +154,13 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 		}
 		return nil
 	}
-	return w.firstAttempts(ctx, ev, m, endpoints, true, []relay.Delivery{c}, save)
+	return w.firstAttempts(ctx, ev, m, endpoints, true, func(ds []relay.Delivery, failed bool) error {
+		if failed {
+			// The message comes again, and must find the confirmation open.
+			c = relay.Delivery{EndpointID: relay.Confirmation, Attempts: number - 1, Status: relay.DeliveryPending, NextAttemptAt: m.DueAt}
+		}
+		return save(append(ds, c))
+	})
 }
 
 // waiting is the state of an event's deliveries before any of them was tried.

@@ -73,7 +73,7 @@ func (w *work) relay(ctx context.Context, ev *event, m relay.Message, endpoints 
 	if err := w.learnExpectation(ctx, ev); err != nil {
 		return err
 	}
-	return w.firstAttempts(ctx, ev, m, endpoints, again, nil, func(ds []relay.Delivery) error {
+	return w.firstAttempts(ctx, ev, m, endpoints, again, func(ds []relay.Delivery, _ bool) error {
 		return w.Store.ListEvent(ctx, ev.Event, ds)
 	})
 }
@@ -164,15 +164,15 @@ func (w *work) release(ctx context.Context, ev *event) {
 	_ = w.Store.ClaimEvent(ctx, ev.Ref(), ev.ClaimedUntil, relay.Millis(w.Now()))
 }
 
-// firstAttempts makes the first attempts of an event's deliveries and saves what
-// came of them, and of the confirmation before them if there was one.
-func (w *work) firstAttempts(ctx context.Context, ev *event, m relay.Message, endpoints map[string]relay.Endpoint, again bool, confirmed []relay.Delivery, save func([]relay.Delivery) error) error {
+// firstAttempts makes the first attempts of an event's deliveries. save is told
+// what came of them, and whether any of it failed on our side.
+func (w *work) firstAttempts(ctx context.Context, ev *event, m relay.Message, endpoints map[string]relay.Endpoint, again bool, save func(ds []relay.Delivery, failed bool) error) error {
 	here, overflow := w.fanOut(ev, endpoints)
 	jobs := make([]job, len(here))
 	for i, id := range here {
 		jobs[i] = firstJob(ev, id, m)
 	}
-	deliveries := make([]relay.Delivery, len(here), len(ev.Matched)+len(confirmed))
+	deliveries := make([]relay.Delivery, len(here), len(ev.Matched))
 	errs := make([]error, len(here), len(here)+2)
 	var late bool
 	var lateMu sync.Mutex
@@ -203,12 +203,12 @@ func (w *work) firstAttempts(ctx context.Context, ev *event, m relay.Message, en
 	wg.Wait()
 	w.retries.enter(1)
 
-	deliveries = append(append(deliveries, spread...), confirmed...)
+	deliveries = append(deliveries, spread...)
 	if len(ev.Matched) == 0 && !again {
 		w.line.Count(telemetry.Unmatched, 1)
 	}
 	// Also when something above failed: what did not is to be seen.
-	if err := save(deliveries); err != nil && !late {
+	if err := save(deliveries, errors.Join(errs...) != nil); err != nil && !late {
 		// With an outcome on its way in a record-only message, that message lists
 		// the event: if this one came again before it, the call would be repeated.
 		errs = append(errs, fmt.Errorf("list event: %w", err))

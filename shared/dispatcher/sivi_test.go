@@ -1,0 +1,389 @@
+package dispatcher_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hookferry/shared/dispatcher"
+	"hookferry/shared/egress"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+	"hookferry/shared/sivi"
+)
+
+// A siviServer stands in for Sivi's request-status call. It answers what status
+// says: a status word, "404", "500", or "slow".
+type siviServer struct {
+	mu    sync.Mutex
+	word  string
+	asked []string // the times, by the rig's clock
+	rig   *rig
+}
+
+func (s *siviServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	s.mu.Lock()
+	word := s.word
+	s.asked = append(s.asked, relay.FormatTime(s.rig.clock.Now()))
+	s.mu.Unlock()
+	if req.Header.Get("sivi-api-key") != "sivi-key" || !strings.Contains(req.URL.Query().Get("queryParams"), `"r1"`) {
+		word = "401"
+	}
+	switch word {
+	case "401", "404", "500":
+		var code int
+		fmt.Sscan(word, &code)
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"status":%d,"body":{"message":"no"}}`, code)
+	case "slow":
+		select {
+		case <-time.After(5 * time.Second):
+		case <-req.Context().Done():
+		}
+	default:
+		io.WriteString(w, siviBody(word))
+	}
+}
+
+func (s *siviServer) says(word string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.word = word
+}
+
+func (s *siviServer) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked)
+}
+
+func siviBody(status string) string {
+	return `{"status":200,"body":{"status":"` + status + `","requestId":"r1","result":null}}`
+}
+
+// newSiviRig returns a rig with a Sivi source that has a key, an endpoint a in
+// format sivi, and Sivi.
+func newSiviRig(t testing.TB, confirm relay.Confirm) (*rig, *siviServer) {
+	s := &siviServer{word: "complete"}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	r := newRig(t, func(c *dispatcher.Config) {
+		c.DeliveryTimeout = 500 * time.Millisecond
+		c.Sivi = sivi.NewClient(server.URL, egress.New(egress.Config{Policy: egress.Policy{AllowPrivate: true}}))
+	})
+	s.rig = r
+	src := relay.Source{ID: "src_1", Account: account, Provider: relay.Sivi, Status: relay.Active, API: "general", Confirm: confirm}
+	src.APIKey = r.keys.Seal("sivi-key", seal.Place{Account: account, Object: "src_1", Field: "sivi_api_key"})
+	r.check(r.store.CreateSource(t.Context(), src, 10))
+	r.endpoint("a", func(ep *relay.Endpoint) { ep.Format = relay.FormatSivi })
+	return r, s
+}
+
+// siviCall accepts a call of Sivi's with a status.
+func (r *rig) siviCall(status string, confirm relay.Confirm) relay.Event {
+	r.Helper()
+	body := siviBody(status)
+	c, err := sivi.Parse([]byte(body))
+	r.check(err)
+	id := sivi.EventID("src_1", c, []byte(body))
+	return *r.accept(id, func(ev *relay.Event) {
+		ev.Type, ev.Format, ev.VerifiedBy, ev.Confirm = c.Type, relay.FormatSivi, relay.VerifiedByToken, confirm
+		ev.Payload = relay.NewPayload([]byte(body))
+	}).Event
+}
+
+func TestAConfirmedEventIsRelayed(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmRequire)
+	ev := r.siviCall("complete", relay.ConfirmRequire)
+	r.settleNow()
+	if got := r.dest.to("a"); len(got) != 1 || got[0].body != siviBody("complete") || s.count() != 1 {
+		t.Errorf("calls %+v, asked %d times", got, s.count())
+	}
+	if got := r.status(ev.ID); got != relay.EventDelivered {
+		t.Errorf("event is %q", got)
+	}
+}
+
+func TestAContradictedEventIsRejectedAtOnce(t *testing.T) {
+	for _, confirm := range []relay.Confirm{relay.ConfirmPrefer, relay.ConfirmRequire} {
+		r, s := newSiviRig(t, confirm)
+		s.says("failed")
+		ev := r.siviCall("complete", confirm)
+		r.run(12 * time.Hour)
+		if r.dest.count() != 0 || s.count() != 1 || r.status(ev.ID) != relay.EventRejected {
+			t.Errorf("%s: %d calls, asked %d times, event is %q", confirm, r.dest.count(), s.count(), r.status(ev.ID))
+		}
+		if d, _ := r.deliveries(ev.ID); d["whend_a"].Open() || d[relay.Confirmation].Status != relay.DeliveryRejected {
+			t.Errorf("%s: %+v", confirm, d)
+		}
+		if n, err := r.d.Repair(t.Context()); n != 0 || err != nil {
+			t.Errorf("%s: overdue %d, %v", confirm, n, err)
+		}
+	}
+}
+
+// Sivi's answer may be older than its call, or Sivi out of reach: it is asked on
+// the retry schedule.
+func TestConfirmationIsAskedForOnTheSchedule(t *testing.T) {
+	for _, word := range []string{"processing", "404", "500", "401", "slow"} {
+		t.Run(word, func(t *testing.T) {
+			r, s := newSiviRig(t, relay.ConfirmRequire)
+			s.says(word)
+			ev := r.siviCall("complete", relay.ConfirmRequire)
+			r.run(30 * time.Second)
+			if got := r.status(ev.ID); got != relay.EventPending || r.dest.count() != 0 {
+				t.Errorf("event is %q, %d calls", got, r.dest.count())
+			}
+			if d, _ := r.deliveries(ev.ID); d[relay.Confirmation].Status != relay.DeliveryRetrying || d["whend_a"].Status != relay.DeliveryPending {
+				t.Errorf("deliveries: %+v", d)
+			}
+			r.run(3 * time.Minute)
+			s.says("complete")
+			r.run(10 * time.Minute)
+			if got := r.dest.to("a"); len(got) != 1 || s.count() != 3 || r.status(ev.ID) != relay.EventDelivered {
+				t.Errorf("%d calls, asked %d times, event is %q", len(got), s.count(), r.status(ev.ID))
+			}
+			if d, _ := r.deliveries(ev.ID); d[relay.Confirmation].Status != relay.DeliverySucceeded {
+				t.Errorf("deliveries: %+v", d)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeConfirmedToTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		confirm relay.Confirm
+		word    string
+		calls   int
+		status  relay.EventStatus
+		check   relay.DeliveryStatus
+	}{
+		{relay.ConfirmPrefer, "500", 1, relay.EventDelivered, relay.DeliverySkipped},
+		{relay.ConfirmRequire, "500", 0, relay.EventRejected, relay.DeliveryRejected},
+		{relay.ConfirmPrefer, "processing", 0, relay.EventRejected, relay.DeliveryRejected},
+		{relay.ConfirmRequire, "404", 0, relay.EventRejected, relay.DeliveryRejected},
+	} {
+		t.Run(string(c.confirm)+" "+c.word, func(t *testing.T) {
+			r, s := newSiviRig(t, c.confirm)
+			s.says(c.word)
+			ev := r.siviCall("complete", c.confirm)
+			r.run(4 * time.Hour)
+			if s.count() != 5 || r.dest.count() != c.calls || r.status(ev.ID) != c.status {
+				t.Errorf("asked %d times, %d calls, event is %q", s.count(), r.dest.count(), r.status(ev.ID))
+			}
+			if d, _ := r.deliveries(ev.ID); d[relay.Confirmation].Status != c.check {
+				t.Errorf("deliveries: %+v", d)
+			}
+			if left := append(r.onQueue(r.events), r.onQueue(r.retries)...); len(left) != 0 {
+				t.Errorf("left: %+v", left)
+			}
+		})
+	}
+}
+
+func TestWithoutAKeyNothingIsAsked(t *testing.T) {
+	for confirm, want := range map[relay.Confirm]relay.EventStatus{relay.ConfirmPrefer: relay.EventDelivered, relay.ConfirmRequire: relay.EventRejected} {
+		r, s := newSiviRig(t, confirm)
+		r.check(r.store.DeleteSource(t.Context(), account, "src_1"))
+		ev := r.siviCall("complete", confirm)
+		r.settleNow()
+		if s.count() != 0 || r.status(ev.ID) != want {
+			t.Errorf("%s: asked %d times, event is %q", confirm, s.count(), r.status(ev.ID))
+		}
+	}
+}
+
+// A confirmation dies between any two of its steps and goes on.
+func TestAConfirmationSurvivesCrashes(t *testing.T) {
+	for _, op := range []string{"ListEvent", "SaveDelivery", "Send", "RecordAttempt+Send"} {
+		t.Run(op, func(t *testing.T) {
+			r, s := newSiviRig(t, relay.ConfirmRequire)
+			s.says("500")
+			break1 := func() {
+				for _, o := range strings.Split(op, "+") {
+					if o == "Send" {
+						r.retries.fail("Send")
+					} else {
+						r.store.fail(o)
+					}
+				}
+			}
+			ev := r.siviCall("complete", relay.ConfirmRequire)
+			break1()
+			r.handle(r.events)
+			r.store.heal()
+			r.retries.heal()
+			r.run(30 * time.Second)
+			s.says("complete")
+			r.clock.Advance(40 * time.Second)
+			break1()
+			r.handle(r.retries)
+			r.store.heal()
+			r.retries.heal()
+			r.run(30 * time.Minute)
+			if got := r.status(ev.ID); got != relay.EventDelivered {
+				t.Errorf("event is %q", got)
+			}
+			if got := len(r.attempts("whend_a")); got != 1 {
+				t.Errorf("%d attempts on record", got)
+			}
+			if left := append(r.onQueue(r.events), r.onQueue(r.retries)...); len(left) != 0 {
+				t.Errorf("left: %+v", left)
+			}
+		})
+	}
+}
+
+func TestRepairAsksAgainForAConfirmation(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmRequire)
+	s.says("500")
+	ev := r.siviCall("complete", relay.ConfirmRequire)
+	r.settleNow()
+	r.clock.Advance(time.Minute)
+	batch, err := r.retries.Receive(t.Context(), 10, 0, time.Minute)
+	r.check(err)
+	r.check(r.retries.Delete(t.Context(), batch...)) // lost
+	s.says("complete")
+	r.clock.Advance(11 * time.Minute)
+	if n, err := r.d.Repair(t.Context()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	r.settleNow()
+	if got := r.status(ev.ID); got != relay.EventDelivered || r.dest.count() != 1 {
+		t.Errorf("event is %q, %d calls", got, r.dest.count())
+	}
+}
+
+func TestAMissedTerminalCallIsFoundAndRelayedOnce(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmOff)
+	s.says("processing")
+	r.siviCall("processing", "")
+	r.settleNow()
+	start := r.clock.Now()
+	if got := len(r.dest.to("a")); got != 1 { // the call itself is an event too
+		t.Fatalf("got %d calls", got)
+	}
+	r.run(2 * time.Hour)
+	// 10 minutes, then 20, 40 and 80 after the one before.
+	want := []string{}
+	for _, m := range []int{10, 30, 70} {
+		want = append(want, relay.FormatTime(start.Add(time.Duration(m)*time.Minute)))
+	}
+	if fmt.Sprint(s.asked) != fmt.Sprint(want) {
+		t.Errorf("asked at %v, want %v", s.asked, want)
+	}
+	s.says("complete")
+	r.run(3 * time.Hour)
+	calls := r.dest.to("a")
+	if len(calls) != 2 || calls[1].body != siviBody("complete") {
+		t.Fatalf("calls: %+v", calls)
+	}
+	found, err := r.store.Event(t.Context(), account, calls[1].header.Get("Rivya-Webhook-Id"), true)
+	r.check(err)
+	if found.VerifiedBy != relay.VerifiedByFetch || found.Type != "generation.succeeded" {
+		t.Errorf("event: %+v", found.Event)
+	}
+	x, err := r.store.Expectation(t.Context(), "src_1", "r1")
+	r.check(err)
+	if x.EventID != found.ID || x.GaveUp {
+		t.Errorf("expectation: %+v", x)
+	}
+	// The real call comes late: a duplicate.
+	asked := s.count()
+	r.siviCall("complete", "")
+	r.siviCall("complete", relay.ConfirmRequire)
+	r.run(24 * time.Hour)
+	if got := len(r.dest.to("a")); got != 2 || s.count() != asked {
+		t.Errorf("after the late call: %d calls, asked %d more times", got, s.count()-asked)
+	}
+}
+
+func TestATerminalCallEndsTheAsking(t *testing.T) {
+	for _, order := range [][]string{{"processing", "complete"}, {"complete", "processing"}, {"processing", "pending", "complete"}} {
+		r, s := newSiviRig(t, relay.ConfirmOff)
+		for _, status := range order {
+			r.siviCall(status, "")
+			r.settleNow()
+		}
+		r.run(25 * time.Hour)
+		if got := len(r.dest.to("a")); got != len(order) || s.count() != 0 {
+			t.Errorf("%v: %d calls, asked %d times", order, got, s.count())
+		}
+	}
+}
+
+func TestWhatNeverComesIsGivenUp(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmOff)
+	s.says("404")
+	r.siviCall("pending", "")
+	r.run(30 * time.Hour)
+	x, err := r.store.Expectation(t.Context(), "src_1", "r1")
+	r.check(err)
+	if !x.GaveUp || !x.NextAt.IsZero() || x.Asked != s.count() || s.count() < 5 || s.count() > 10 {
+		t.Errorf("asked %d times, expectation %+v", s.count(), x)
+	}
+	if left := append(r.onQueue(r.events), r.onQueue(r.retries)...); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+func TestACancelledExpectationIsNotAskedFor(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmOff)
+	r.siviCall("pending", "")
+	r.settleNow()
+	r.check(r.store.DeleteExpectation(t.Context(), "src_1", "r1"))
+	r.run(2 * time.Hour)
+	if s.count() != 0 || len(r.dest.to("a")) != 1 {
+		t.Errorf("asked %d times, %d calls", s.count(), len(r.dest.to("a")))
+	}
+}
+
+// The asking dies between any two of its steps; the event is still relayed once.
+func TestAnExpectationSurvivesCrashes(t *testing.T) {
+	for _, step := range []string{"learnt", "asked", "found"} {
+		t.Run(step, func(t *testing.T) {
+			r, s := newSiviRig(t, relay.ConfirmOff)
+			s.says("processing")
+			r.siviCall("processing", "")
+			if step == "learnt" {
+				r.retries.fail("Send")
+			}
+			r.handle(r.events)
+			r.retries.heal()
+			r.run(9 * time.Minute)
+			if step == "found" {
+				s.says("complete")
+			}
+			r.clock.Advance(time.Minute)
+			if step == "asked" {
+				r.retries.fail("Send")
+			}
+			if step == "found" {
+				r.events.fail("Send")
+			}
+			r.handle(r.retries)
+			r.retries.heal()
+			r.events.heal()
+			r.run(time.Minute)
+			s.says("complete")
+			r.run(2 * time.Hour)
+			complete := 0
+			for _, c := range r.dest.to("a") {
+				if c.body == siviBody("complete") {
+					complete++
+				}
+			}
+			if complete != 1 {
+				t.Errorf("the found event was relayed %d times", complete)
+			}
+			if left := append(r.onQueue(r.events), r.onQueue(r.retries)...); len(left) != 0 {
+				t.Errorf("left: %+v", left)
+			}
+		})
+	}
+}
