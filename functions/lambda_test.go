@@ -71,15 +71,19 @@ func deploy(tb testing.TB) deployment {
 	if err := d.store.CreateAccount(ctx, relay.Account{ID: account, Name: "one", CreatedAt: now}); err != nil {
 		tb.Fatal(err)
 	}
-	if err := d.store.CreateSource(ctx, relay.Source{ID: source, Account: account, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
-		CreatedAt: now, UpdatedAt: now, Secret: d.keys.Seal(secret, seal.Place{Account: account, Object: source, Field: "signing_secret"})}, 10); err != nil {
+	if err := d.store.CreateSource(ctx, relay.Source{
+		ID: source, Account: account, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
+		CreatedAt: now, UpdatedAt: now, Secret: d.keys.Seal(secret, seal.Place{Account: account, Object: source, Field: "signing_secret"}),
+	}, 10); err != nil {
 		tb.Fatal(err)
 	}
 	// A documentation address: put here past the API, which would refuse it.
 	own := relay.NewSigningSecret()
-	if err := d.store.CreateEndpoint(ctx, relay.Endpoint{ID: webhook, Account: account, Name: "one", URL: "https://203.0.113.10/hook",
+	if err := d.store.CreateEndpoint(ctx, relay.Endpoint{
+		ID: webhook, Account: account, Name: "one", URL: "https://203.0.113.10/hook",
 		EventTypes: []string{"*"}, Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active,
-		Secret: d.keys.Seal(own, seal.Place{Account: account, Object: webhook, Field: "signing_secret"}), CreatedAt: now, UpdatedAt: now}, 10); err != nil {
+		Secret: d.keys.Seal(own, seal.Place{Account: account, Object: webhook, Field: "signing_secret"}), CreatedAt: now, UpdatedAt: now,
+	}, 10); err != nil {
 		tb.Fatal(err)
 	}
 	return d
@@ -104,8 +108,10 @@ func secretsManager(tb testing.TB, ring []byte) string {
 
 // call is a request as the gateway hands it to a function.
 func call(method, rawPath, body string, headers map[string]string) events.APIGatewayV2HTTPRequest {
-	ev := events.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: rawPath, Headers: headers,
-		Body: base64.StdEncoding.EncodeToString([]byte(body)), IsBase64Encoded: true}
+	ev := events.APIGatewayV2HTTPRequest{
+		Version: "2.0", RawPath: rawPath, Headers: headers,
+		Body: base64.StdEncoding.EncodeToString([]byte(body)), IsBase64Encoded: true,
+	}
 	ev.RequestContext.HTTP.Method, ev.RequestContext.HTTP.SourceIP = method, "203.0.113.7"
 	ev.RequestContext.DomainName = "abc.execute-api.us-east-1.amazonaws.com"
 	return ev
@@ -118,8 +124,10 @@ func (d deployment) signed(tb testing.TB) events.APIGatewayV2HTTPRequest {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return call("POST", "/in/"+source, body, map[string]string{"content-type": "application/json",
-		"rivya-webhook-id": "evt_1", "rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig})
+	return call("POST", "/in/"+source, body, map[string]string{
+		"content-type":     "application/json",
+		"rivya-webhook-id": "evt_1", "rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig,
+	})
 }
 
 func gatewayAnswer(tb testing.TB, out outcome) events.APIGatewayV2HTTPResponse {
@@ -134,15 +142,19 @@ func gatewayAnswer(tb testing.TB, out outcome) events.APIGatewayV2HTTPResponse {
 // batch receives what is on a queue, as Lambda's poller hands it on.
 func (d deployment) batch(tb testing.TB, url string) events.SQSEvent {
 	tb.Helper()
-	out, err := d.sqs.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
-		VisibilityTimeout: 600, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+	out, err := d.sqs.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
+		VisibilityTimeout: 600, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	var ev events.SQSEvent
 	for _, m := range out.Messages {
-		ev.Records = append(ev.Records, events.SQSMessage{MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
-			Attributes: m.Attributes, EventSource: "aws:sqs", AWSRegion: region, EventSourceARN: arn(url)})
+		ev.Records = append(ev.Records, events.SQSMessage{
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
+			Attributes: m.Attributes, EventSource: "aws:sqs", AWSRegion: region, EventSourceARN: arn(url),
+		})
 	}
 	return ev
 }
@@ -208,9 +220,11 @@ func TestASignedCallBecomesARecordedAttemptThroughTheBuiltLambdas(t *testing.T) 
 func TestWhatCannotBeDecodedGoesToTheDeadLettersAndTheRestGoesOn(t *testing.T) {
 	d := deploy(t)
 	ctx := context.Background()
-	for _, text := range []string{"no message of ours", string(relay.NewEventMessage(relay.Event{ID: "evt_2", Account: account,
+	for _, text := range []string{"no message of ours", string(relay.NewEventMessage(relay.Event{
+		ID: "evt_2", Account: account,
 		Type: "generation.failed", Format: relay.FormatRivya, VerifiedBy: relay.VerifiedByKey, CreatedAt: relay.Millis(time.Now()),
-		Payload: relay.NewPayload([]byte(body))}).Encode())} {
+		Payload: relay.NewPayload([]byte(body)),
+	}).Encode())} {
 		if _, err := d.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &d.urls.Events, MessageBody: &text}); err != nil {
 			t.Fatal(err)
 		}

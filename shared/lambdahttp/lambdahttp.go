@@ -40,8 +40,8 @@ type Function func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIG
 func Wrap(h http.Handler, log *telemetry.Log) Function {
 	return func(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx = telemetry.With(ctx, slog.String("gateway_request_id", ev.RequestContext.RequestID))
-		r, err := request(ctx, ev)
-		if err != nil {
+		r, ok := request(ctx, ev)
+		if !ok {
 			return failure(relay.KindValidation, http.StatusBadRequest, "The request cannot be read."), nil
 		}
 		return serve(h, r, log), nil
@@ -61,24 +61,25 @@ func serve(h http.Handler, r *http.Request, log *telemetry.Log) (resp events.API
 	return w.response()
 }
 
-// request returns the request as the gateway got it.
-func request(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (*http.Request, error) {
+// request returns the request as the gateway got it; false if there is none in
+// the event.
+func request(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (*http.Request, bool) {
 	body := []byte(ev.Body)
 	if ev.IsBase64Encoded {
 		var err error
 		if body, err = base64.StdEncoding.DecodeString(ev.Body); err != nil {
-			return nil, err
+			return nil, false
 		}
 	}
 	r, err := http.NewRequestWithContext(ctx, ev.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, false
 	}
 	// Not parsed as one text, in which "//a" would be a host.
 	raw := escape(ev.RawPath)
 	path, err := url.PathUnescape(raw)
 	if err != nil {
-		return nil, err
+		return nil, false
 	}
 	r.URL = &url.URL{Path: path, RawPath: raw, RawQuery: ev.RawQueryString}
 	r.RequestURI = r.URL.RequestURI()
@@ -100,7 +101,7 @@ func request(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (*http.Requ
 	if r.Header.Get("X-Forwarded-Proto") == "" {
 		r.Header.Set("X-Forwarded-Proto", "https") // an HTTP API has no other
 	}
-	return r, nil
+	return r, true
 }
 
 // escape returns the path with what may not be in one escaped, which the gateway
@@ -178,6 +179,8 @@ func failure(kind relay.Kind, status int, message string) events.APIGatewayV2HTT
 	if err != nil {
 		panic(err) // maps of strings always marshal
 	}
-	return events.APIGatewayV2HTTPResponse{StatusCode: status, Body: string(body),
-		Headers: map[string]string{"Content-Type": "application/json", "X-Request-Id": id}}
+	return events.APIGatewayV2HTTPResponse{
+		StatusCode: status, Body: string(body),
+		Headers: map[string]string{"Content-Type": "application/json", "X-Request-Id": id},
+	}
 }

@@ -202,29 +202,39 @@ func TestAnswers(t *testing.T) {
 		serve http.HandlerFunc
 		want  resp
 	}{
-		"nothing at all": {func(http.ResponseWriter, *http.Request) {},
-			resp{StatusCode: 200, Headers: map[string]string{}}},
-		"a status alone": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
-			resp{StatusCode: 204, Headers: map[string]string{}}},
+		"nothing at all": {
+			func(http.ResponseWriter, *http.Request) {},
+			resp{StatusCode: 200, Headers: map[string]string{}},
+		},
+		"a status alone": {
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+			resp{StatusCode: 204, Headers: map[string]string{}},
+		},
 		"text": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(202)
 			io.WriteString(w, `{"ü":`)
 			io.WriteString(w, `"\ufffe"}`)
 		}, resp{StatusCode: 202, Headers: map[string]string{"Content-Type": "application/json"}, Body: `{"ü":"\ufffe"}`}},
-		"text of no declared type": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
-			resp{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: "hello"}},
+		"text of no declared type": {
+			func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
+			resp{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: "hello"},
+		},
 		"binary": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "image/png")
 			w.Write([]byte{0x89, 'P', 0, 0xff})
-		}, resp{StatusCode: 200, Headers: map[string]string{"Content-Type": "image/png"},
-			Body: base64.StdEncoding.EncodeToString([]byte{0x89, 'P', 0, 0xff}), IsBase64Encoded: true}},
+		}, resp{
+			StatusCode: 200, Headers: map[string]string{"Content-Type": "image/png"},
+			Body: base64.StdEncoding.EncodeToString([]byte{0x89, 'P', 0, 0xff}), IsBase64Encoded: true,
+		}},
 		"an encoded body": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.Header().Set("Content-Encoding", "gzip")
 			io.WriteString(w, "ascii all the same")
-		}, resp{StatusCode: 200, Headers: map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"},
-			Body: base64.StdEncoding.EncodeToString([]byte("ascii all the same")), IsBase64Encoded: true}},
+		}, resp{
+			StatusCode: 200, Headers: map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"},
+			Body: base64.StdEncoding.EncodeToString([]byte("ascii all the same")), IsBase64Encoded: true,
+		}},
 		"headers of several values": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Allow"] = []string{"GET", "POST"}
 			w.Header().Set("X-Signature", "v1=a,v1=b")
@@ -290,8 +300,10 @@ func FuzzRequest(f *testing.F) {
 	f.Add("/in/a%2Fb", "a=1&a=2", "v1=a,v1=b", "eyJ9", true, "POST")
 	f.Add("//x", "%zz", "", "\xff", false, "GET")
 	f.Fuzz(func(t *testing.T, path, query, header, body string, encoded bool, method string) {
-		ev := events.APIGatewayV2HTTPRequest{RawPath: path, RawQueryString: query, Body: body, IsBase64Encoded: encoded,
-			Headers: map[string]string{"x-h": header}}
+		ev := events.APIGatewayV2HTTPRequest{
+			RawPath: path, RawQueryString: query, Body: body, IsBase64Encoded: encoded,
+			Headers: map[string]string{"x-h": header},
+		}
 		ev.RequestContext.HTTP.Method = method
 		resp, err := Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			got, err := io.ReadAll(r.Body)

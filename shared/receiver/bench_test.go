@@ -56,13 +56,17 @@ func newBench(tb testing.TB) *bench {
 	}
 	for _, s := range []relay.Source{
 		{ID: "src_rivya", Provider: relay.Rivya, Secret: sealed("src_rivya", "signing_secret", rivyaSecret)},
-		{ID: "src_rotated", Provider: relay.Rivya, Secret: sealed("src_rotated", "signing_secret", rivyaSecret),
-			OldSecret: sealed("src_rotated", "old_signing_secret", oldSecret), OldSecretUntil: start.Add(time.Hour)},
+		{
+			ID: "src_rotated", Provider: relay.Rivya, Secret: sealed("src_rotated", "signing_secret", rivyaSecret),
+			OldSecret: sealed("src_rotated", "old_signing_secret", oldSecret), OldSecretUntil: start.Add(time.Hour),
+		},
 		{ID: "src_nosecret", Provider: relay.Rivya},
 		{ID: "src_damaged", Provider: relay.Rivya, Secret: sealed("src_other", "signing_secret", rivyaSecret)},
 		{ID: "src_off", Provider: relay.Rivya, Status: relay.Disabled, Secret: sealed("src_off", "signing_secret", rivyaSecret)},
-		{ID: "src_sivi", Provider: relay.Sivi, TokenHash: relay.HashSecret(siviToken),
-			OldTokenHash: relay.HashSecret(oldToken), OldTokenUntil: start.Add(time.Hour)},
+		{
+			ID: "src_sivi", Provider: relay.Sivi, TokenHash: relay.HashSecret(siviToken),
+			OldTokenHash: relay.HashSecret(oldToken), OldTokenUntil: start.Add(time.Hour),
+		},
 		{ID: "src_sivioff", Provider: relay.Sivi, Status: relay.Disabled, TokenHash: relay.HashSecret(siviToken)},
 		{ID: "src_notoken", Provider: relay.Sivi},
 	} {

@@ -11,8 +11,10 @@ import (
 // FuzzRivyaBody: a signed body is taken whole or refused with 400, and what is
 // taken has the id and type that every JSON reader finds in it.
 func FuzzRivyaBody(f *testing.F) {
-	for _, body := range []string{rivyaBody, ``, `{}`, `null`, `{"id":"evt_1","type":"a.b","id":"evt_2"}`,
-		`{"ID":"x","id":"y","type":"a.b","Type":"c.d"}`, `{"\u0069d":"e\u0076t","type":"a.b_1.c"}`, "{\"id\":\"\xff\",\"type\":\"a.b\"}"} {
+	for _, body := range []string{
+		rivyaBody, ``, `{}`, `null`, `{"id":"evt_1","type":"a.b","id":"evt_2"}`,
+		`{"ID":"x","id":"y","type":"a.b","Type":"c.d"}`, `{"\u0069d":"e\u0076t","type":"a.b_1.c"}`, "{\"id\":\"\xff\",\"type\":\"a.b\"}",
+	} {
 		f.Add([]byte(body))
 	}
 	b := newBench(f)

@@ -230,9 +230,11 @@ func TestOnlyRefusedAndFailedCallsLeaveALineByDefault(t *testing.T) {
 	if err := json.Unmarshal(b.log.Bytes(), &line); err != nil {
 		t.Fatalf("%s: %v", b.log.String(), err)
 	}
-	for field, want := range map[string]any{"msg": "receive", "level": "INFO", "status": 401.0, "reason": "signature_mismatch",
+	for field, want := range map[string]any{
+		"msg": "receive", "level": "INFO", "status": 401.0, "reason": "signature_mismatch",
 		"source_id": "src_rivya", "account": "acct_1", "rejected": 1.0, "rejected_signature_mismatch": 1.0,
-		"request_id": w.Header().Get("X-Request-Id")} {
+		"request_id": w.Header().Get("X-Request-Id"),
+	} {
 		if line[field] != want {
 			t.Errorf("%s is %v, want %v", field, line[field], want)
 		}

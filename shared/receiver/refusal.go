@@ -22,21 +22,21 @@ func (r *refused) Error() string { return r.err.Error() }
 // Unwrap returns the *relay.Error.
 func (r *refused) Unwrap() error { return r.err }
 
-func refusal(reason string, kind relay.Kind, detail string) error {
+func refusal(reason string, kind relay.Kind, detail string) *refused {
 	return &refused{&relay.Error{Kind: kind, Detail: detail}, reason}
 }
 
-func tooLarge() error {
+func tooLarge() *refused {
 	return refusal("too_large", relay.KindPayloadTooLarge, "The body is larger than 256 KiB.")
 }
 
 // unavailable is a failure of ours that may pass: a provider that retries does.
-func unavailable(cause error) error {
+func unavailable(cause error) *refused {
 	return &refused{&relay.Error{Kind: relay.KindUnavailable, Detail: "The event could not be taken just now. Please send it again.", Err: cause}, "unavailable"}
 }
 
 // internal is a failure of ours that will not pass by itself.
-func internal(cause error) error {
+func internal(cause error) *refused {
 	return &refused{&relay.Error{Kind: relay.KindInternal, Detail: "Something went wrong on our side.", Err: cause}, "internal"}
 }
 
@@ -55,7 +55,7 @@ var statuses = map[relay.Kind]int{
 func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, c *call, err error) {
 	var ref *refused
 	if !errors.As(err, &ref) {
-		ref = internal(err).(*refused)
+		ref = internal(err)
 	}
 	status := statuses[ref.err.Kind]
 	level := slog.LevelInfo

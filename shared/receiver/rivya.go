@@ -48,8 +48,10 @@ func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src r
 	if told := header(r, headerID); told != "" && told != strings.Trim(id, " ") {
 		return relay.Event{}, refusal("id_mismatch", relay.KindValidation, headerID+" is not the id of the body.")
 	}
-	return relay.Event{ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
-		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body)}, nil
+	return relay.Event{
+		ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
+		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body),
+	}, nil
 }
 
 // secrets opens the secrets that are valid now: the newest first.
@@ -57,8 +59,10 @@ func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
 	if src.Secret == "" {
 		// Rivya shows the secret only once it has our URL. Until it is set here,
 		// Rivya's own retries keep the event.
-		return nil, &refused{&relay.Error{Kind: relay.KindUnavailable,
-			Detail: "This source has no signing secret yet. Set it, and send the event again."}, "no_secret"}
+		return nil, &refused{&relay.Error{
+			Kind:   relay.KindUnavailable,
+			Detail: "This source has no signing secret yet. Set it, and send the event again.",
+		}, "no_secret"}
 	}
 	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: "signing_secret"})
 	if err != nil {

@@ -19,9 +19,11 @@ func TestASignedRivyaCallIsQueuedByteForByte(t *testing.T) {
 	body := " {\"id\" : \"evt_1\",\n\"type\":\"generation.succeeded\",\"x\":\"\\u00e9\\ufffe é<&>\",\"n\":1.0e2} "
 	w := b.do(signed(t, "src_rivya", body, start, rivyaSecret))
 	wantAccepted(t, w, "evt_1")
-	want := []relay.Event{{ID: "evt_1", Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatRivya,
+	want := []relay.Event{{
+		ID: "evt_1", Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatRivya,
 		SourceID: "src_rivya", VerifiedBy: relay.VerifiedBySignature, CreatedAt: relay.Millis(start),
-		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(body))}}
+		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(body)),
+	}}
 	if diff := cmp.Diff(want, b.events(t), cmpEvents); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

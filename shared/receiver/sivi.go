@@ -21,8 +21,10 @@ func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src re
 	if err != nil {
 		return relay.Event{}, refusal("body", relay.KindValidation, "The body is no event: "+err.Error()+".")
 	}
-	ev := relay.Event{ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
-		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body)}
+	ev := relay.Event{
+		ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
+		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body),
+	}
 	if said.Terminal && src.APIKey != "" && (src.Confirm == relay.ConfirmPrefer || src.Confirm == relay.ConfirmRequire) {
 		ev.Confirm = src.Confirm
 	}

@@ -20,9 +20,11 @@ func TestASiviCallIsQueuedByteForByte(t *testing.T) {
 	id := sivi.EventID("src_sivi", c, []byte(siviBody))
 	w := b.do(post(siviPath("src_sivi", siviToken), siviBody))
 	wantAccepted(t, w, id)
-	want := []relay.Event{{ID: id, Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatSivi,
+	want := []relay.Event{{
+		ID: id, Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatSivi,
 		SourceID: "src_sivi", VerifiedBy: relay.VerifiedByToken, CreatedAt: relay.Millis(start),
-		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(siviBody))}}
+		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(siviBody)),
+	}}
 	if diff := cmp.Diff(want, b.events(t), cmpEvents); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

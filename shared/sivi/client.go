@@ -28,13 +28,13 @@ const MaxAnswer = 1 << 20
 var (
 	// ErrUnreachable: Sivi was not reached, took too long, or answered that it
 	// cannot serve now (5xx, 408, 429, a redirect).
-	ErrUnreachable = errors.New("Sivi is out of reach")
+	ErrUnreachable = errors.New("cannot reach Sivi")
 	// ErrKeyRefused: Sivi does not take the API key (401, 403). It will not
 	// until someone changes the source.
-	ErrKeyRefused = errors.New("Sivi refuses the API key")
+	ErrKeyRefused = errors.New("API key refused by Sivi")
 	// ErrUnclear: an answer came, and it is not one about this request that can
 	// be understood.
-	ErrUnclear = errors.New("Sivi's answer cannot be understood")
+	ErrUnclear = errors.New("answer of Sivi cannot be understood")
 )
 
 // A Client asks Sivi for the status of requests. It is safe for concurrent use.
@@ -98,7 +98,7 @@ func (c *Client) Status(ctx context.Context, apiKey relay.Secret, api, requestID
 		return StatusAnswer{}, outOfReach(err)
 	}
 	if len(body) > MaxAnswer {
-		return StatusAnswer{}, fmt.Errorf("%w: it is larger than %d bytes", ErrUnclear, MaxAnswer)
+		return StatusAnswer{}, fmt.Errorf("%w: larger than %d bytes", ErrUnclear, MaxAnswer)
 	}
 	return judge(resp.StatusCode, body, requestID)
 }
@@ -136,7 +136,7 @@ func judge(httpStatus int, body []byte, requestID string) (StatusAnswer, error) 
 		return StatusAnswer{}, fmt.Errorf("%w: %w", ErrUnclear, err)
 	}
 	if call.RequestID != requestID {
-		return StatusAnswer{}, fmt.Errorf("%w: it is about another request", ErrUnclear)
+		return StatusAnswer{}, fmt.Errorf("%w: about another request", ErrUnclear)
 	}
 	answer.Found, answer.Call = true, call
 	return answer, nil

@@ -55,8 +55,10 @@ func TestTheStatusCallIsSivis(t *testing.T) {
 				fmt.Fprint(w, about(request, "complete"))
 			})
 			got, err := c.Status(context.Background(), apiKey, api, request)
-			want := StatusAnswer{Found: true, HTTPStatus: 200, Body: []byte(about(request, "complete")),
-				Call: Call{RequestID: request, Status: "complete", Terminal: true, Type: TypeSucceeded}}
+			want := StatusAnswer{
+				Found: true, HTTPStatus: 200, Body: []byte(about(request, "complete")),
+				Call: Call{RequestID: request, Status: "complete", Terminal: true, Type: TypeSucceeded},
+			}
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%v -want +got\n%s", err, diff)
 			}
