@@ -36,6 +36,13 @@ type backend struct {
 	close           func() error
 }
 
+// end closes the backend after a command has done its work.
+func (b backend) end(p program) {
+	if err := b.close(); err != nil {
+		fmt.Fprintln(p.err, "hookferry: close:", err)
+	}
+}
+
 // openData opens the database of a data folder. Exclusive is for the process
 // that works on its queues; others may read and write keys meanwhile.
 func openData(ctx context.Context, dir string, retention time.Duration, exclusive bool) (backend, error) {

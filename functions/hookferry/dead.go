@@ -40,7 +40,7 @@ func runDead(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.end(p)
 	lanes := []namedLane{{"events", b.events}, {"retries", b.retries}}
 	if verb == "list" {
 		return listDead(ctx, p, lanes, *limit)

@@ -50,7 +50,7 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 	if err != nil {
 		return err
 	}
-	ln, err := listenLoopback(*addr)
+	ln, err := listenLoopback(ctx, *addr)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ hookferry keys create -data DIR -account NAME.`)
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", *addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return errors.Join(err, b.close())
 	}

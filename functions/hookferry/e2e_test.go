@@ -257,9 +257,14 @@ func TestKeysAreMadeListedAndRevokedWhileDevRuns(t *testing.T) {
 		return ""
 	})
 	for _, args := range [][]string{
-		{"keys", "create", "-data", dir}, {"keys", "create", "-data", dir, "-account", "a", "-scopes", "all,x"},
-		{"keys", "list", "-data", dir + "x", "-account", "acme"}, {"keys", "revoke", "-data", dir, "-account", "nobody", "-id", made.ID},
-		{"keys", "revoke", "-data", dir, "-account", "dev", "-id", made.ID}, {"keys"}, {"nothing"}, {},
+		{"keys", "create", "-data", dir},
+		{"keys", "create", "-data", dir, "-account", "a", "-scopes", "all,x"},
+		{"keys", "list", "-data", dir + "x", "-account", "acme"},
+		{"keys", "revoke", "-data", dir, "-account", "nobody", "-id", made.ID},
+		{"keys", "revoke", "-data", dir, "-account", "dev", "-id", made.ID},
+		{"keys"},
+		{"nothing"},
+		{},
 	} {
 		if said := refused(t, nil, args...); len(said) < 20 {
 			t.Errorf("hookferry %v: says only %q", args, said)

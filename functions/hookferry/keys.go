@@ -53,7 +53,7 @@ func runKeys(ctx context.Context, p program, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.end(p)
 	switch verb {
 	case "create":
 		return createKey(ctx, p, b.store, *account, *name, *scopes, *expires, *asJSON)
@@ -143,8 +143,10 @@ func listKeys(ctx context.Context, p program, store relay.Store, account string,
 			}
 		}
 		if asJSON {
-			if err := json.NewEncoder(p.out).Encode(map[string]any{"id": k.ID, "prefix": k.Prefix, "name": k.Name,
-				"scopes": k.Scopes, "created_at": relay.FormatTime(k.CreatedAt), "state": state}); err != nil {
+			if err := json.NewEncoder(p.out).Encode(map[string]any{
+				"id": k.ID, "prefix": k.Prefix, "name": k.Name,
+				"scopes": k.Scopes, "created_at": relay.FormatTime(k.CreatedAt), "state": state,
+			}); err != nil {
 				return err
 			}
 			continue

@@ -39,7 +39,7 @@ that), and deletes it when it stops.`)
 	if *status < 200 || *status > 599 {
 		return errors.New("-status: want a final HTTP status, 200 to 599")
 	}
-	ln, err := listenLoopback(*addr)
+	ln, err := listenLoopback(ctx, *addr)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ that), and deletes it when it stops.`)
 }
 
 // listenLoopback listens on addr if that is an address of this machine alone.
-func listenLoopback(addr string) (net.Listener, error) {
+func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("-addr %q: want HOST:PORT, like 127.0.0.1:9000", addr)
@@ -81,7 +81,7 @@ func listenLoopback(addr string) (net.Listener, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("-addr %q: want a loopback address, like 127.0.0.1:9000", addr)
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another -addr", err)
 	}

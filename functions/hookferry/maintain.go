@@ -25,7 +25,7 @@ dev and serve do this by themselves every 5 minutes, a deployment by a timer.`)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.end(p)
 	overdue, err := dispatcher.New(dispatcher.Config{Store: b.store, Retries: b.retries, Now: time.Now}).Repair(ctx)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ function has started anew, then run reseal with -keyring.`)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.end(p)
 	r := resealer{store: b.store, ring: ring}
 	if err := r.run(ctx); err != nil {
 		return err

@@ -144,12 +144,20 @@ func (n *node) maintain(ctx context.Context) {
 	}
 }
 
-// newLogger writes readable lines to a terminal and JSON elsewhere.
+// newLogger writes readable lines to a terminal and JSON elsewhere. What the
+// standard library says by itself, at a stranger's prompting too, is for DEBUG.
 func newLogger(p program, level slog.Level) *slog.Logger {
+	logger := slog.New(newHandler(p, level))
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	slog.SetDefault(logger)
+	return logger
+}
+
+func newHandler(p program, level slog.Level) slog.Handler {
 	if f, ok := p.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(tint.NewHandler(f, &tint.Options{Level: level, TimeFormat: time.TimeOnly}))
+		return tint.NewTextHandler(f, &tint.Options{Level: level, TimeFormat: time.TimeOnly})
 	}
-	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level}))
+	return slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})
 }
 
 // baseURL is the address that a listener answers at, for people.

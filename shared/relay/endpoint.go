@@ -120,10 +120,14 @@ func (c Counters) Apply(o Outcomes) Counters {
 
 // Merge returns the outcomes of o and then of next.
 func (o Outcomes) Merge(next Outcomes) Outcomes {
-	c := Counters{LastSuccessAt: o.LastSuccessAt, LastFailureAt: o.LastFailureAt,
-		FailureCount: o.FailuresAfter, FailingSince: o.FailingSince}.Apply(next)
-	return Outcomes{LastSuccessAt: c.LastSuccessAt, LastFailureAt: c.LastFailureAt,
-		FailuresAfter: c.FailureCount, FailingSince: c.FailingSince}
+	c := Counters{
+		LastSuccessAt: o.LastSuccessAt, LastFailureAt: o.LastFailureAt,
+		FailureCount: o.FailuresAfter, FailingSince: o.FailingSince,
+	}.Apply(next)
+	return Outcomes{
+		LastSuccessAt: c.LastSuccessAt, LastFailureAt: c.LastFailureAt,
+		FailuresAfter: c.FailureCount, FailingSince: c.FailingSince,
+	}
 }
 
 // Health sums the counters up: healthy after a success or before any attempt,

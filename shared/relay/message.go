@@ -66,16 +66,20 @@ func (m Message) AttemptID() string {
 
 // NewEventMessage returns the message that accepts an event, with a fresh MID.
 func NewEventMessage(ev Event) Message {
-	return Message{Kind: MessageEvent, MID: NewMID(), Event: &ev, Account: ev.Account,
-		DueAt: ev.CreatedAt, GiveUpAt: ev.CreatedAt.Add(GiveUpAfter)}
+	return Message{
+		Kind: MessageEvent, MID: NewMID(), Event: &ev, Account: ev.Account,
+		DueAt: ev.CreatedAt, GiveUpAt: ev.CreatedAt.Add(GiveUpAfter),
+	}
 }
 
 // NewAttemptMessage returns the message for an attempt of a delivery, with a
 // fresh MID: of two messages for one attempt, the one that did not make it is
 // told by its MID, and ends.
 func NewAttemptMessage(ref EventRef, endpoint string, run, number int, due, giveUp time.Time) Message {
-	return Message{Kind: MessageAttempt, MID: NewMID(), Account: ref.Account, Ref: ref,
-		EndpointID: endpoint, Run: run, Number: number, DueAt: due, GiveUpAt: giveUp}
+	return Message{
+		Kind: MessageAttempt, MID: NewMID(), Account: ref.Account, Ref: ref,
+		EndpointID: endpoint, Run: run, Number: number, DueAt: due, GiveUpAt: giveUp,
+	}
 }
 
 // Outgoing encodes the message for a queue, with the delay that its DueAt asks
@@ -165,19 +169,25 @@ const messageVersion = 1
 
 // Encode returns the message's wire form.
 func (m Message) Encode() []byte {
-	w := wireMessage{V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt),
+	w := wireMessage{
+		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt),
 		EventID: m.Ref.ID, Created: millis(m.Ref.CreatedAt), Endpoint: m.EndpointID,
-		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step}
+		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step,
+	}
 	if ev := m.Event; ev != nil {
-		w.Event = &wireEvent{ID: ev.ID, Account: ev.Account, Type: ev.Type, Format: ev.Format, Source: ev.SourceID,
+		w.Event = &wireEvent{
+			ID: ev.ID, Account: ev.Account, Type: ev.Type, Format: ev.Format, Source: ev.SourceID,
 			Verified: ev.VerifiedBy, Test: ev.Test, Created: millis(ev.CreatedAt), Request: ev.RequestID,
-			Only: ev.Only, Confirm: ev.Confirm, Payload: ev.Payload.Deflated()}
+			Only: ev.Only, Confirm: ev.Confirm, Payload: ev.Payload.Deflated(),
+		}
 	} else if a := m.Attempt; a != nil {
-		w.Attempt = &wireAttempt{ID: a.ID, Account: a.Account, Event: a.EventID, Type: a.EventType, Endpoint: a.EndpointID,
+		w.Attempt = &wireAttempt{
+			ID: a.ID, Account: a.Account, Event: a.EventID, Type: a.EventType, Endpoint: a.EndpointID,
 			Run: a.Run, Number: a.Number, Status: a.Status, Final: a.Final, HTTP: a.HTTPStatus, Request: a.RequestID,
 			Duration: a.Duration.Milliseconds(), Snippet: []byte(a.Snippet), Code: a.ErrorCode, Message: a.ErrorMessage,
 			Due: millis(a.DueAt), Created: millis(a.CreatedAt), Next: millis(a.NextAttemptAt), MID: a.MID,
-			EventAt: millis(a.EventCreatedAt)}
+			EventAt: millis(a.EventCreatedAt),
+		}
 	} else {
 		w.Account = m.Account
 	}
@@ -198,25 +208,31 @@ func DecodeMessage(body []byte) (Message, error) {
 	if w.V < 1 || w.V > messageVersion {
 		return Message{}, fmt.Errorf("decode message: version %d is not known", w.V)
 	}
-	m := Message{Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp), Account: w.Account,
+	m := Message{
+		Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp), Account: w.Account,
 		EndpointID: w.Endpoint, Run: w.Run, Number: w.Number, SourceID: w.Source, SiviRequest: w.Request,
-		ReplayID: w.Replay, Step: w.Step}
+		ReplayID: w.Replay, Step: w.Step,
+	}
 	if w.EventID != "" {
 		m.Ref = EventRef{w.Account, w.EventID, fromMillis(w.Created)}
 	}
 	if e := w.Event; e != nil {
 		m.Account = e.Account
-		m.Event = &Event{ID: e.ID, Account: e.Account, Type: e.Type, Format: e.Format, SourceID: e.Source,
+		m.Event = &Event{
+			ID: e.ID, Account: e.Account, Type: e.Type, Format: e.Format, SourceID: e.Source,
 			VerifiedBy: e.Verified, Test: e.Test, CreatedAt: fromMillis(e.Created), RequestID: e.Request,
-			Only: e.Only, Confirm: e.Confirm, Payload: PayloadFromDeflated(e.Payload)}
+			Only: e.Only, Confirm: e.Confirm, Payload: PayloadFromDeflated(e.Payload),
+		}
 	}
 	if a := w.Attempt; a != nil {
 		m.Account = a.Account
-		m.Attempt = &Attempt{ID: a.ID, Account: a.Account, EventID: a.Event, EventType: a.Type, EndpointID: a.Endpoint,
+		m.Attempt = &Attempt{
+			ID: a.ID, Account: a.Account, EventID: a.Event, EventType: a.Type, EndpointID: a.Endpoint,
 			Run: a.Run, Number: a.Number, Status: a.Status, Final: a.Final, HTTPStatus: a.HTTP, RequestID: a.Request,
 			Duration: time.Duration(a.Duration) * time.Millisecond, Snippet: string(a.Snippet), ErrorCode: a.Code,
 			ErrorMessage: a.Message, DueAt: fromMillis(a.Due), CreatedAt: fromMillis(a.Created),
-			NextAttemptAt: fromMillis(a.Next), MID: a.MID, EventCreatedAt: fromMillis(a.EventAt)}
+			NextAttemptAt: fromMillis(a.Next), MID: a.MID, EventCreatedAt: fromMillis(a.EventAt),
+		}
 	}
 	return m, m.check()
 }

@@ -33,9 +33,13 @@ func NewPayload(body []byte) Payload {
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	w.Reset(&buf)
-	// Neither can fail: a bytes.Buffer takes everything.
-	w.Write(body)
-	w.Close()
+	_, err := w.Write(body)
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err) // a bytes.Buffer takes everything
+	}
 	return Payload{deflated: buf.Bytes()}
 }
 

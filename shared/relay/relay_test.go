@@ -51,8 +51,10 @@ func TestSecretsRedactThemselves(t *testing.T) {
 	s := NewSigningSecret()
 	var logged bytes.Buffer
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "secret", s, "in", struct{ S Secret }{s})
-	for _, out := range []string{fmt.Sprint(s), fmt.Sprintf("%v %s %q %#v %x", s, s, s, s, s),
-		fmt.Sprintf("%+v", struct{ S Secret }{s}), logged.String()} {
+	for _, out := range []string{
+		fmt.Sprint(s), fmt.Sprintf("%v %s %q %#v %x", s, s, s, s, s),
+		fmt.Sprintf("%+v", struct{ S Secret }{s}), logged.String(),
+	} {
 		if strings.Contains(out, s.Reveal()) || strings.Contains(out, fmt.Sprintf("%x", s.Reveal())) {
 			t.Errorf("the secret shows in %q", out)
 		}
@@ -76,9 +78,16 @@ func TestScheduleIsOneTwoThreeAndDone(t *testing.T) {
 		want       time.Duration
 		more       bool
 	}{
-		{1, 0, time.Minute, true}, {2, 0, 5 * time.Minute, true}, {3, 0, 30 * time.Minute, true},
-		{4, 0, 2 * time.Hour, true}, {5, 0, 0, false}, {5, time.Hour, 0, false}, {0, 0, 0, false},
-		{1, time.Second, time.Minute, true}, {1, time.Hour, time.Hour, true}, {4, 9 * time.Hour, MaxRetryAfter, true},
+		{1, 0, time.Minute, true},
+		{2, 0, 5 * time.Minute, true},
+		{3, 0, 30 * time.Minute, true},
+		{4, 0, 2 * time.Hour, true},
+		{5, 0, 0, false},
+		{5, time.Hour, 0, false},
+		{0, 0, 0, false},
+		{1, time.Second, time.Minute, true},
+		{1, time.Hour, time.Hour, true},
+		{4, 9 * time.Hour, MaxRetryAfter, true},
 		{1, -time.Hour, time.Minute, true},
 	} {
 		if got, more := s.After(c.n, c.retryAfter); got != c.want || more != c.more {
@@ -94,8 +103,13 @@ func TestScheduleIsOneTwoThreeAndDone(t *testing.T) {
 
 func TestHopNeverExceedsTheQueuesDelayNorComesEarly(t *testing.T) {
 	for _, c := range []struct{ wait, want time.Duration }{
-		{-time.Hour, 0}, {0, 0}, {time.Millisecond, time.Second}, {time.Minute, time.Minute},
-		{1500 * time.Millisecond, 2 * time.Second}, {900 * time.Second, 900 * time.Second}, {2 * time.Hour, 900 * time.Second},
+		{-time.Hour, 0},
+		{0, 0},
+		{time.Millisecond, time.Second},
+		{time.Minute, time.Minute},
+		{1500 * time.Millisecond, 2 * time.Second},
+		{900 * time.Second, 900 * time.Second},
+		{2 * time.Hour, 900 * time.Second},
 	} {
 		if got := Hop(t0.Add(c.wait), t0); got != c.want {
 			t.Errorf("wait %v: got %v, want %v", c.wait, got, c.want)
@@ -191,13 +205,17 @@ func TestCountersFollowTheOutcomes(t *testing.T) {
 }
 
 func TestMessagesSurviveTheWire(t *testing.T) {
-	ev := Event{ID: "evt_\"\\<1>", Account: "acct_1", Type: "generation.succeeded", Format: FormatSivi, SourceID: "src_1",
+	ev := Event{
+		ID: "evt_\"\\<1>", Account: "acct_1", Type: "generation.succeeded", Format: FormatSivi, SourceID: "src_1",
 		VerifiedBy: VerifiedByToken, Test: true, CreatedAt: t0, RequestID: "req_1", Only: "whend_1", Confirm: ConfirmPrefer,
-		Payload: NewPayload([]byte("{\"a\":\"\uFFFE\uFFFF\\u0000\"}"))}
-	at := Attempt{ID: AttemptID("acct_1", "evt_1", "whend_1", 2, 3, t0), Account: "acct_1", EventID: "evt_1",
+		Payload: NewPayload([]byte("{\"a\":\"\uFFFE\uFFFF\\u0000\"}")),
+	}
+	at := Attempt{
+		ID: AttemptID("acct_1", "evt_1", "whend_1", 2, 3, t0), Account: "acct_1", EventID: "evt_1",
 		EventType: "a.b", EndpointID: "whend_1", Run: 2, Number: 3, Status: AttemptFailed, HTTPStatus: 500, RequestID: "req_1",
 		Duration: 15 * time.Millisecond, Snippet: "\u2028ok", ErrorCode: CodeHTTPError, ErrorMessage: "m", DueAt: t0,
-		CreatedAt: t0.Add(1e6), NextAttemptAt: t0.Add(6e10), MID: "m", EventCreatedAt: t0}
+		CreatedAt: t0.Add(1e6), NextAttemptAt: t0.Add(6e10), MID: "m", EventCreatedAt: t0,
+	}
 	ref := ev.Ref()
 	for _, m := range []Message{
 		NewEventMessage(ev),

@@ -62,11 +62,13 @@ func TestRotationKeepsOldSecretsReadable(t *testing.T) {
 }
 
 func TestParseRefusesWhatIsNoRingWithoutShowingIt(t *testing.T) {
-	for _, bad := range []string{"", "{}", `{"keys":{}}`, `{"keys":{"1":"c2hvcnQ="}}`, `{"keys":{"0":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
+	for _, bad := range []string{
+		"", "{}", `{"keys":{}}`, `{"keys":{"1":"c2hvcnQ="}}`, `{"keys":{"0":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
 		`{"keys":{},"generated":"hunter2hunter2hunter2hunter2hunter2hunter2"}`, `{"keys":{},"generated":"hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"}`,
 		`{"keys":{"1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"generated":"hunter2hunter2hunter2hunter2hunter2hunter2hunter2"}`,
 		`{"keys":{"1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"sealing":2}`, `{"keys":{"+1":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
-		`{"keys":{"x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`, `{"keys":{"1":"hunter2!"}}`} {
+		`{"keys":{"x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`, `{"keys":{"1":"hunter2!"}}`,
+	} {
 		_, err := Parse([]byte(bad))
 		if err == nil {
 			t.Errorf("%q: no error", bad)
