@@ -1,0 +1,18 @@
+//go:build cdk
+
+package main
+
+import "hookferry/shared/relay"
+
+// attemptClasses are the classes of failed attempts that the dashboard shows.
+var attemptClasses = []string{
+	string(relay.CodeTimeout), string(relay.CodeDNSFailure), string(relay.CodeConnectionFailed), string(relay.CodeTLSFailure),
+	string(relay.CodeRedirect), string(relay.CodeHTTPError), string(relay.CodeAddressBlocked),
+}
+
+// rejectReasons are the reasons for which the receiver refuses a call. A test
+// holds them against its code.
+var rejectReasons = []string{
+	"body", "body_cut", "id_mismatch", "method", "path", "signature_malformed", "signature_mismatch", "signature_missing", "signature_stale",
+	"source", "token", "too_large",
+}

@@ -1,0 +1,104 @@
+//go:build cdk
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// stack is one deployment. Its fields are filled in this order, each from what
+// comes before it.
+type stack struct {
+	awscdk.Stack
+	p Parameters
+
+	table   awsdynamodb.Table
+	keyring awssecretsmanager.Secret
+	lanes   map[string]lane // events, retries
+
+	functions map[string]awslambda.Function // api, receiver, dispatcher
+	logs      map[string]awslogs.LogGroup   // by function, and access
+	repair    *string                       // the name of the rule that starts the repair walk
+
+	gateway awsapigatewayv2.CfnApi
+	url     *string
+
+	alarms    []awscloudwatch.Alarm
+	dashboard awscloudwatch.Dashboard
+}
+
+// A lane is a queue and its dead-letter queue.
+type lane struct{ queue, dead awssqs.Queue }
+
+// NewStack adds a deployment to the app.
+func NewStack(app awscdk.App, p Parameters) awscdk.Stack {
+	s := &stack{p: p}
+	s.Stack = awscdk.NewStack(app, jsii.String("Hookferry-"+p.Stage), &awscdk.StackProps{
+		StackName:             jsii.String("hookferry-" + p.Stage),
+		Description:           jsii.String("Hookferry, a webhook relay: stage " + p.Stage),
+		TerminationProtection: jsii.Bool(p.DeletionProtection),
+	})
+	tags := map[string]string{"app": "hookferry", "stage": p.Stage}
+	maps.Copy(tags, p.Tags)
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		awscdk.Tags_Of(s.Stack).Add(jsii.String(key), jsii.String(tags[key]), nil)
+	}
+	s.addTable()
+	s.addKeyring()
+	s.addLanes()
+	s.addGateway()
+	s.addFunctions()
+	s.addRoutes()
+	s.addAlarms()
+	s.addQueries()
+	s.addDashboard()
+	s.addOutputs()
+	return s.Stack
+}
+
+// name is what a thing of this stage is called. Names are fixed, so that the
+// commands of the runbook can be written down and a policy can name a queue
+// before it exists.
+func (s *stack) name(what string) *string {
+	return jsii.String("hookferry-" + s.p.Stage + "-" + what)
+}
+
+// removal is what becomes of things that hold what cannot be had again, when
+// they leave the stack.
+func (s *stack) removal() awscdk.RemovalPolicy {
+	if s.p.DeletionProtection {
+		return awscdk.RemovalPolicy_RETAIN
+	}
+	return awscdk.RemovalPolicy_DESTROY
+}
+
+func (s *stack) addOutputs() {
+	region := *s.Region()
+	out := func(id, description string, value *string) {
+		awscdk.NewCfnOutput(s.Stack, jsii.String(id), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
+	}
+	out("ApiUrl", "Where the API and the receiver are", s.url)
+	out("TableName", "The table", s.table.TableName())
+	out("KeyringSecret", "The secret that holds the sealing keyring", s.keyring.SecretArn())
+	for _, name := range []string{"events", "retries"} {
+		id := map[string]string{"events": "Events", "retries": "Retries"}[name]
+		out(id+"QueueUrl", "The queue "+name, s.lanes[name].queue.QueueUrl())
+		out(id+"DeadLettersUrl", "What the queue "+name+" gave up", s.lanes[name].dead.QueueUrl())
+	}
+	out("DashboardUrl", "Is it healthy", jsii.Sprintf("https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#dashboards/dashboard/%s",
+		region, region, *s.name("relay")))
+	out("FirstKey", "How to make the first API key, with credentials of this account", jsii.String(
+		fmt.Sprintf("AWS_REGION=%s TABLE_NAME=%s go run ./functions/hookferry keys create -backend aws -account NAME", region, *s.name("table"))))
+}
