@@ -60,7 +60,7 @@ func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, c *call, err 
 	status := statuses[ref.err.Kind]
 	level := slog.LevelInfo
 	c.line.Set(slog.Int("status", status), slog.String("reason", ref.reason), slog.String("error", ref.Error()))
-	if status >= 500 {
+	if ref.err.Err != nil { // ours, and not a source that has no secret yet
 		level = slog.LevelError
 		c.line.Count(telemetry.ServerErrors, 1)
 	} else {

@@ -192,4 +192,7 @@ func TestASourceWithoutASecretAsksRivyaToTryAgain(t *testing.T) {
 	b := newBench(t)
 	b.wantError(t, b.do(signed(t, "src_nosecret", rivyaBody, start, rivyaSecret)), 503, relay.KindUnavailable)
 	b.wantError(t, b.do(post("/in/src_nosecret", rivyaBody)), 503, relay.KindUnavailable)
+	if log := b.log.String(); strings.Contains(log, "ERROR") || strings.Contains(log, "server_errors") || !strings.Contains(log, `"rejected_no_secret":1`) {
+		t.Errorf("what its owner has yet to do is no failure of ours: %s", log)
+	}
 }
