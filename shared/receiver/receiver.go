@@ -25,11 +25,9 @@
 // # What is logged
 //
 // A refused call leaves a line at INFO, one that failed by our fault at ERROR,
-// with the request id that the caller was told, and both are counted. An
-// accepted one leaves a line at DEBUG, so none by default, and is not counted
-// here, because a deployed line with a count is written whatever the level and
-// would cost about as much as the event's queue message: the gateway measures
-// calls and their latency, and the queue counts what was sent, for nothing. A
+// with the request id that the caller was told. An accepted one has a line at
+// DEBUG, so none by default, for its record is the event; where metrics are
+// written, its count and latency alone are, in a line that says nothing else. A
 // Sivi token is part of the path, so the path is in no line and in no error.
 package receiver
 
@@ -99,6 +97,8 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.refuse(w, r, c, err)
 		return
 	}
+	c.line.Count(telemetry.Accepted, 1)
+	c.line.ObserveDuration(telemetry.AcceptLatency, rc.Now().Sub(now))
 	c.line.End(r.Context(), slog.LevelDebug)
 	answer(w, http.StatusOK, struct {
 		Received bool   `json:"received"`

@@ -218,7 +218,7 @@ func TestNoTokenIsEverSeen(t *testing.T) {
 func TestOnlyRefusedAndFailedCallsLeaveALineByDefault(t *testing.T) {
 	b := newBench(t)
 	now := func() time.Time { return start }
-	log := telemetry.New(slog.New(slog.NewJSONHandler(&b.log, nil)), now).WithMetrics(telemetry.Metrics{Stage: "test", Function: "receiver"})
+	log := telemetry.New(slog.New(slog.NewJSONHandler(&b.log, nil)), now)
 	h := New(Config{Sources: b, Events: b, Keys: b.keys, Now: now, Log: log})
 	h.ServeHTTP(httptest.NewRecorder(), signed(t, "src_rivya", rivyaBody, start, rivyaSecret))
 	if b.log.Len() != 0 {
@@ -226,17 +226,32 @@ func TestOnlyRefusedAndFailedCallsLeaveALineByDefault(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, signed(t, "src_rivya", rivyaBody, start, oldSecret))
-	var line map[string]any
-	if err := json.Unmarshal(b.log.Bytes(), &line); err != nil {
-		t.Fatalf("%s: %v", b.log.String(), err)
-	}
-	for field, want := range map[string]any{
+	wantLine(t, b.log.Bytes(), map[string]any{
 		"msg": "receive", "level": "INFO", "status": 401.0, "reason": "signature_mismatch",
 		"source_id": "src_rivya", "account": "acct_1", "rejected": 1.0, "rejected_signature_mismatch": 1.0,
 		"request_id": w.Header().Get("X-Request-Id"),
-	} {
-		if line[field] != want {
-			t.Errorf("%s is %v, want %v", field, line[field], want)
+	})
+}
+
+func TestWhereMetricsAreWrittenAnAcceptedCallIsCountedAndNothingElseSaid(t *testing.T) {
+	b := newBench(t)
+	now := func() time.Time { return start }
+	log := telemetry.New(slog.New(slog.NewJSONHandler(&b.log, nil)), now).WithMetrics(telemetry.Metrics{Stage: "test", Function: "receiver"})
+	h := New(Config{Sources: b, Events: b, Keys: b.keys, Now: now, Log: log})
+	h.ServeHTTP(httptest.NewRecorder(), signed(t, "src_rivya", rivyaBody, start, rivyaSecret))
+	wantLine(t, b.log.Bytes(), map[string]any{"accepted": 1.0, "Function": "receiver", "event_id": nil, "request_id": nil, "account": nil})
+}
+
+// wantLine checks fields of a single line; nil means that it is not there.
+func wantLine(t *testing.T, text []byte, want map[string]any) {
+	t.Helper()
+	var line map[string]any
+	if err := json.Unmarshal(text, &line); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	for field, value := range want {
+		if line[field] != value {
+			t.Errorf("%s is %v, want %v, in %s", field, line[field], value, text)
 		}
 	}
 }

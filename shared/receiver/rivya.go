@@ -59,10 +59,8 @@ func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
 	if src.Secret == "" {
 		// Rivya shows the secret only once it has our URL. Until it is set here,
 		// Rivya's own retries keep the event.
-		return nil, &refused{&relay.Error{
-			Kind:   relay.KindUnavailable,
-			Detail: "This source has no signing secret yet. Set it, and send the event again.",
-		}, "no_secret"}
+		return nil, refusal("no_secret", relay.KindUnavailable,
+			"This source has no signing secret yet. Set it, and send the event again.")
 	}
 	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: "signing_secret"})
 	if err != nil {
