@@ -225,7 +225,10 @@ func (w *work) keep(ctx context.Context, a relay.Attempt, j job) (relay.Delivery
 	defer cancel()
 	existing, err := w.Store.RecordAttempt(rctx, a)
 	if err != nil {
-		return a.Delivery(), outcomeLater, w.recordLater(ctx, a, j, err)
+		// The delivery stands where it stood, so that repair, should it come before
+		// that message, asks for this attempt and not for the one after it: of all
+		// who make this one, the first to record it has the successor.
+		return j.pending(), outcomeLater, w.recordLater(ctx, a, j, err)
 	}
 	w.count(a)
 	if existing != nil {

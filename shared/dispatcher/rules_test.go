@@ -325,6 +325,22 @@ func TestRule4AThrottledRecordDoesNotRepeatTheCall(t *testing.T) {
 	}
 }
 
+// While an outcome is on its way to the record, nothing says that the attempt has
+// been made: repair must not go on from an outcome that another may replace.
+func TestRule4AnOutcomeOnItsWayIsNotYetAState(t *testing.T) {
+	r := newRig(t)
+	r.endpoint("a")
+	r.dest.always(500)
+	r.store.fail("RecordAttempt")
+	m := r.accept("evt_1")
+	r.handle(r.events)
+	d, listed := r.deliveries("evt_1")
+	want := relay.Delivery{EndpointID: "whend_a", Status: relay.DeliveryPending, NextAttemptAt: m.Event.CreatedAt}
+	if !listed || d["whend_a"] != want {
+		t.Errorf("listed %v, got %+v, want %+v", listed, d["whend_a"], want)
+	}
+}
+
 func TestRule4OnlyWhenNothingCanBeWrittenTheItemFails(t *testing.T) {
 	r := newRig(t)
 	r.endpoint("a")
