@@ -110,8 +110,14 @@ func TestDisableAndActivate(t *testing.T) {
 		t.Errorf("counters %v, %v", n, err)
 	}
 	// Also of one that is active: the count begins anew.
-	w.Store.AddOutcomes(context.Background(), id, failures)
+	if _, err := w.Store.AddOutcomes(context.Background(), id, failures); err != nil {
+		t.Fatal(err)
+	}
+	w.log.Reset()
 	w.call("PATCH", path, `{"status":"active"}`).is(200).equal(map[string]any{"failure_count": 0})
+	if want := `"action":"endpoint.update","object":"` + id + `","fields":["failure_count"]`; !strings.Contains(w.log.String(), want) {
+		t.Errorf("the audit has no %s:\n%s", want, w.log)
+	}
 }
 
 func TestDeleteKeepsTheEndpointReadable(t *testing.T) {

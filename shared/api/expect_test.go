@@ -66,6 +66,7 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 	w.call("GET", path, "").is(200).equal(map[string]any{"data.0.request_id": "r2", "data.0.status": "given_up"})
 	w.call("DELETE", path, `{"request_ids":["r2"]}`).is(200)
 	w.call("GET", path, "").is(200).equal(map[string]any{"data": []any{}})
+	w.clock.Advance(time.Hour)
 	if n := len(queued(t, w.retries)); n != 0 {
 		t.Errorf("%d messages more", n)
 	}

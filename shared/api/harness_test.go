@@ -234,7 +234,7 @@ func (w *world) stored(id string) relay.Endpoint {
 // queued takes what a queue has.
 func queued(t testing.TB, q relay.Queue) []relay.Message {
 	t.Helper()
-	got, err := q.Receive(context.Background(), relay.MaxBatch, 0, time.Hour)
+	got, err := q.Receive(context.Background(), relay.MaxBatch, 0, 12*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

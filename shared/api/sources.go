@@ -61,23 +61,11 @@ func (s *server) place(src relay.Source, field string) seal.Place {
 	return seal.Place{Account: src.Account, Object: src.ID, Field: field}
 }
 
-// sealed are the fields' secrets, sealed once for a call: the same text in the
-// store means that the change is there.
-type sealed struct{ secret, apiKey relay.Sealed }
-
-func (s *server) sealFields(src relay.Source, f sourceFields) (x sealed) {
-	if f.Secret != nil {
-		x.secret = s.Keys.Seal(relay.Secret(*f.Secret), s.place(src, placeSecret))
-	}
-	if f.APIKey != nil {
-		x.apiKey = s.Keys.Seal(relay.Secret(*f.APIKey), s.place(src, placeAPIKey))
-	}
-	return x
-}
-
 // applySource sets the fields and returns the names of those that change. A
-// secret counts as changed unless it is the one the source has.
-func (s *server) applySource(src *relay.Source, f sourceFields, x sealed, now time.Time) (changed []string, err error) {
+// secret that the source has already is no change, so that repeating a call, or
+// a write that took effect though it was reported as a conflict, does not push
+// out the one before it.
+func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (changed []string, err error) {
 	set := func(name string, differs bool, apply func()) {
 		if differs {
 			apply()
@@ -88,23 +76,31 @@ func (s *server) applySource(src *relay.Source, f sourceFields, x sealed, now ti
 	set("status", f.Status != nil && *f.Status != src.Status, func() { src.Status = *f.Status })
 	set("sivi_api", f.API != nil && *f.API != src.API, func() { src.API = *f.API })
 	set("confirm", f.Confirm != nil && *f.Confirm != src.Confirm, func() { src.Confirm = *f.Confirm })
-	set("sivi_api_key", f.APIKey != nil && x.apiKey != src.APIKey, func() { src.APIKey = x.apiKey })
+	if f.APIKey != nil {
+		place := s.place(*src, placeAPIKey)
+		have, err := s.Keys.Open(src.APIKey, place)
+		if err != nil {
+			return nil, err
+		}
+		set("sivi_api_key", have.Reveal() != *f.APIKey, func() { src.APIKey = s.Keys.Seal(relay.Secret(*f.APIKey), place) })
+	}
 	if src.Provider == relay.Sivi && src.Confirm != relay.ConfirmOff && src.APIKey == "" {
 		return nil, relay.Invalid("confirm", "confirm asks Sivi, which needs a sivi_api_key.")
 	}
-	if f.Secret == nil || src.Secret == x.secret {
+	if f.Secret == nil {
 		return changed, nil
 	}
-	have, err := s.Keys.Open(src.Secret, s.place(*src, placeSecret))
+	place := s.place(*src, placeSecret)
+	have, err := s.Keys.Open(src.Secret, place)
 	if err != nil {
 		return nil, err
 	}
 	if have.Reveal() == *f.Secret {
-		return changed, nil // the one before it stays good for as long as it was
+		return changed, nil
 	}
 	overlap := overlapOf(f.Overlap)
-	src.OldSecret, src.OldSecretUntil, err = s.reseal(src.Secret, s.place(*src, placeSecret), placeOldSecret, now.Add(overlap), overlap)
-	src.Secret = x.secret
+	src.OldSecret, src.OldSecretUntil, err = s.reseal(src.Secret, place, placeOldSecret, now.Add(overlap), overlap)
+	src.Secret = s.Keys.Seal(relay.Secret(*f.Secret), place)
 	return append(changed, "signing_secret"), err
 }
 
@@ -128,7 +124,7 @@ func (s *server) createSource(c *call) (answer, error) {
 		src.API, src.Confirm = "general", relay.ConfirmOff
 		s.newToken(&src)
 	}
-	changed, err := s.applySource(&src, f, s.sealFields(src, f), c.now)
+	changed, err := s.applySource(&src, f, c.now)
 	if err != nil {
 		return answer{}, err
 	}
@@ -234,9 +230,8 @@ func (s *server) patchSource(c *call) (answer, error) {
 	if err := f.check(src.Provider); err != nil {
 		return answer{}, err
 	}
-	x := s.sealFields(src, f)
 	src, fields, err := s.changeSource(c, func(src *relay.Source) ([]string, error) {
-		return s.applySource(src, f, x, c.now)
+		return s.applySource(src, f, c.now)
 	})
 	if err != nil {
 		return answer{}, err
