@@ -37,7 +37,11 @@ const (
 // It is safe for concurrent use once it is added to a client.
 type Faults struct {
 	Decide func(op string, n int) Fault
-	Stall  time.Duration
+	// Stall is how long a stalled request stalls.
+	Stall time.Duration
+	// Spare is how many requests of one call may be spoiled, so that the SDK's
+	// next one gets through; 0: all of them.
+	Spare int
 
 	mu    sync.Mutex
 	seen  map[string]int
@@ -71,12 +75,20 @@ func (f *Faults) Happened(fault Fault) int {
 
 // AddTo is an APIOption of any client.
 func (f *Faults) AddTo(stack *middleware.Stack) error {
+	err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("faults of a call",
+		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+			middleware.InitializeOutput, middleware.Metadata, error) {
+			return next.HandleInitialize(context.WithValue(ctx, callKey{}, new(int)), in)
+		}), middleware.Before)
+	if err != nil {
+		return err
+	}
 	// This step is inside the SDK's retries, which so see the fault.
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("faults",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 			middleware.DeserializeOutput, middleware.Metadata, error) {
 			var none middleware.DeserializeOutput
-			switch f.next(middleware.GetOperationName(ctx)) {
+			switch f.next(ctx) {
 			case Throttled:
 				return none, middleware.Metadata{}, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "made by a test"}
 			case Broken:
@@ -104,14 +116,25 @@ func reset(op string) error {
 	return &net.OpError{Op: op, Net: "tcp", Err: &os.SyscallError{Syscall: op, Err: syscall.ECONNRESET}}
 }
 
-func (f *Faults) next(op string) Fault {
+// callKey is where the context of a call keeps how often it has been spoiled.
+type callKey struct{}
+
+func (f *Faults) next(ctx context.Context) Fault {
+	spoiled, op := ctx.Value(callKey{}).(*int), middleware.GetOperationName(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.seen == nil {
 		f.seen, f.count = make(map[string]int), make(map[Fault]int)
 	}
-	fault := f.Decide(op, f.seen[op])
+	n := f.seen[op]
 	f.seen[op]++
+	if f.Spare > 0 && *spoiled >= f.Spare {
+		return None
+	}
+	fault := f.Decide(op, n)
+	if fault != None {
+		*spoiled++
+	}
 	f.count[fault]++
 	return fault
 }

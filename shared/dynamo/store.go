@@ -33,6 +33,7 @@ const DefaultRetention = 30 * 24 * time.Hour
 // would be cut by the context, the error is the caller's.
 const (
 	maxAttempts = 5
+	minBackoff  = 25 * time.Millisecond
 	maxBackoff  = 500 * time.Millisecond
 	// maxRounds is how often a read-decide-write is begun again because another
 	// writer came between.
@@ -70,7 +71,7 @@ var _ relay.Store = (*Store)(nil)
 // New returns the store on the table that cfg names, which must exist. It uses
 // the client's settings but for its retries: throttled, conflicting and
 // unanswered requests are made again, four times at most and half a second
-// apart at most.
+// apart at most. Then the call fails.
 func New(client *dynamodb.Client, cfg Config) *Store {
 	shards := DefaultShards
 	for shards < cfg.Shards {
@@ -97,9 +98,15 @@ func New(client *dynamodb.Client, cfg Config) *Store {
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
-		o.MaxBackoff = maxBackoff
+		o.Backoff = retry.BackoffDelayerFunc(backoff)
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(conflicting)}, o.Retryables...)
 	})
+}
+
+// backoff returns a random wait of up to 25 ms before the second request, twice
+// that before the third, and so on, up to maxBackoff.
+func backoff(attempt int, _ error) (time.Duration, error) {
+	return mrand.N(min(minBackoff<<min(attempt, 8), maxBackoff)), nil
 }
 
 // conflicting reports a write that met a transaction on the same item, which is

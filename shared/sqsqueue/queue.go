@@ -64,9 +64,15 @@ func New(client *sqs.Client, cfg Config) *Queue {
 	options := client.Options()
 	options.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 5
-		o.MaxBackoff = 500 * time.Millisecond
+		o.Backoff = retry.BackoffDelayerFunc(backoff)
 	})
 	return &Queue{client: sqs.New(options), cfg: cfg}
+}
+
+// backoff returns a random wait of up to 25 ms before the second request, twice
+// that before the third, and so on, up to half a second.
+func backoff(attempt int, _ error) (time.Duration, error) {
+	return rand.N(min(25*time.Millisecond<<min(attempt, 8), 500*time.Millisecond)), nil
 }
 
 // entry is one message of a Send.
