@@ -1,0 +1,210 @@
+package dispatcher_test
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hookferry/shared/dispatcher"
+	"hookferry/shared/egress"
+	"hookferry/shared/relay"
+	"hookferry/shared/relay/relaytest"
+	"hookferry/shared/seal"
+)
+
+var schedules = flag.Int("relaytest.schedules", 100, "how many seeded schedules the model test drives")
+
+// worlds serves the destinations of several worlds, each under its own path.
+type worlds struct {
+	client *egress.Client
+	url    string
+	keys   *seal.Keyring
+	secret relay.Secret
+
+	mu     sync.Mutex
+	byPath map[string]*relaytest.World
+}
+
+func newWorlds(t testing.TB) *worlds {
+	ws := &worlds{keys: seal.Generate(), secret: relay.NewSigningSecret(), byPath: map[string]*relaytest.World{}}
+	server := httptest.NewServer(ws)
+	t.Cleanup(server.Close)
+	ws.url = server.URL
+	ws.client = egress.New(egress.Config{Policy: egress.Policy{AllowPrivate: true}})
+	t.Cleanup(ws.client.CloseIdle)
+	return ws
+}
+
+func (ws *worlds) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	name, _, _ := strings.Cut(r.URL.Path[1:], "/")
+	ws.mu.Lock()
+	w := ws.byPath[name]
+	ws.mu.Unlock()
+	if w == nil {
+		http.NotFound(rw, r)
+		return
+	}
+	w.ServeHTTP(rw, r)
+}
+
+// new makes a world that ends with the function it returns.
+func (ws *worlds) new(t testing.TB, name string, cfg relaytest.WorldConfig) (*relaytest.World, func()) {
+	cfg.Schedule = relay.DefaultSchedule()
+	cfg.URL = ws.url + "/" + name
+	cfg.Seal = func(e relay.Endpoint) relay.Endpoint {
+		e.Secret = ws.keys.Seal(ws.secret, seal.Place{Account: e.Account, Object: e.ID, Field: "signing_secret"})
+		return e
+	}
+	cfg.Dispatcher = func(p relaytest.Ports) relaytest.Dispatcher {
+		return dispatcher.New(dispatcher.Config{Store: p.Store, Events: p.Events, Retries: p.Retries, Keys: ws.keys, Client: ws.client, Now: p.Now})
+	}
+	w := relaytest.NewWorld(t.Context(), cfg)
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.byPath[name] = w
+	return w, func() {
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		delete(ws.byPath, name)
+	}
+}
+
+// judge fails with the first schedule that broke a promise, and how it came.
+func judge(t *testing.T, name string, w *relaytest.World) bool {
+	if v := w.Violations(); len(v) > 0 {
+		t.Errorf("%s:\n%s\n\n%s", name, strings.Join(v, "\n"), w.Trace())
+		return false
+	}
+	return true
+}
+
+// Whatever is accepted is delivered or accounted for, in any weather and
+// whatever dies: thousands of schedules of acceptances, receives, outcomes,
+// deaths, edits, retries, replays and repairs, each held to the ledger after
+// every step and at rest.
+func TestModelLosesNothingAndSaysNoMoreThanItDid(t *testing.T) {
+	seed := relaytest.Seed(t)
+	ws := newWorlds(t)
+	for _, weather := range []struct {
+		name    string
+		faults  relaytest.Faults
+		crashes bool
+		share   int // of ten schedules
+	}{
+		{"fair", relaytest.Faults{}, false, 1},
+		{"deaths", relaytest.Faults{}, true, 3},
+		{"weak", relaytest.Weak(), false, 1},
+		{"rough", relaytest.Rough(), false, 2},
+		{"rough with deaths", relaytest.Rough(), true, 3},
+	} {
+		t.Run(weather.name, func(t *testing.T) {
+			n := max(*schedules*weather.share/10, 1)
+			var next atomic.Int64
+			var broken atomic.Bool
+			var mu sync.Mutex
+			var sum relaytest.Ledger
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= n || broken.Load() {
+							return
+						}
+						name := fmt.Sprintf("%s-%d", strings.ReplaceAll(weather.name, " ", "-"), i)
+						w, end := ws.new(t, name, relaytest.WorldConfig{Seed: seed + uint64(i), Faults: weather.faults, Crashes: weather.crashes})
+						w.Run(t.Context(), 80)
+						l := w.Rest(t.Context())
+						end()
+						if !judge(t, name, w) {
+							broken.Store(true)
+						}
+						mu.Lock()
+						sum = sum.Add(l)
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			t.Logf("%d schedules: %s", n, sum)
+			if n >= 20 && (sum.Delivered == 0 || sum.Failed == 0 || sum.Skipped == 0 || sum.Unmatched == 0) {
+				t.Error("the schedules are too tame: some end never came")
+			}
+		})
+	}
+}
+
+// An outcome that waits in a record-only message is not on record, and repair
+// must not go on from it: with the event's message coming again as well, there
+// would be two chains.
+func TestRepairGoesOnFromWhatIsOnRecordAlone(t *testing.T) {
+	r := newRig(t)
+	ep := r.endpoint("a")
+	r.dest.always(500)
+	m := r.accept("evt_1")
+	r.store.fail("RecordAttempt")
+	if got, failed := r.handle(r.events); got != 1 || failed != 0 {
+		t.Fatalf("handled %d, failed %d, want 1 and 0", got, failed)
+	}
+	r.store.heal()
+	r.clock.Advance(15 * time.Minute) // nobody works meanwhile
+	if n, err := r.d.Repair(t.Context()); n != 1 || err != nil {
+		t.Fatalf("repair found %d, %v, want 1", n, err)
+	}
+	r.send(r.events, m) // a redelivery
+	r.handle(r.events)
+	r.run(6 * time.Hour)
+	var numbers []int
+	for _, a := range r.attempts(ep.ID) {
+		numbers = append(numbers, a.Number)
+	}
+	if d := cmp.Diff([]int{1, 2, 3, 4, 5}, numbers); d != "" {
+		t.Errorf("attempts on record (-want +got):\n%s", d)
+	}
+}
+
+// A process that dies at any one of its effects, before it or after it, loses
+// nothing: every effect of a small world in turn.
+func TestModelDeathAtEveryEffect(t *testing.T) {
+	ws := newWorlds(t)
+	var sum relaytest.Ledger
+	n := 0
+	for _, seed := range []uint64{4, 5, 6} { // worlds of a few endpoints, most of which fail
+		for _, after := range []bool{false, true} {
+			for step, died := 1, true; died; step++ {
+				name := fmt.Sprintf("death-%d-%d-%v", seed, step, after)
+				w, end := ws.new(t, name, relaytest.WorldConfig{Seed: seed})
+				p := relaytest.DieAt(step, after)
+				w.StartProcess(p)
+				w.Accept(t.Context())
+				for range 8 {
+					for lane := range 2 {
+						w.Begin()
+						w.Work(t.Context(), lane)
+						w.Check(t.Context())
+					}
+					w.Clock.Advance(time.Minute)
+				}
+				died = p.Dead()
+				sum = sum.Add(w.Rest(t.Context()))
+				end()
+				if !judge(t, name, w) {
+					return
+				}
+				n++
+			}
+		}
+	}
+	t.Logf("%d deaths: %s", n, sum)
+	if n < 200 {
+		t.Errorf("only %d deaths: the worlds are too small", n)
+	}
+}

@@ -1,0 +1,370 @@
+package relaytest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hookferry/shared/relay"
+)
+
+// A Dispatcher is what a World drives: shared/dispatcher, as its processes use
+// it.
+type Dispatcher interface {
+	Handle(ctx context.Context, lane relay.Queue, batch []relay.Received) (failed []string)
+	Repair(ctx context.Context) (overdue int, err error)
+}
+
+// Ports are what one process has of the world.
+type Ports struct {
+	Store           relay.Store
+	Events, Retries relay.Queue
+	Now             func() time.Time
+}
+
+// WorldConfig says what a World is made of.
+type WorldConfig struct {
+	Seed    uint64
+	Faults  Faults
+	Crashes bool // processes die at any of their effects
+	// Schedule is the dispatcher's.
+	Schedule relay.Schedule
+	// URL is where the World's destinations are served, without a slash at its
+	// end. An endpoint's URL is this, a slash and its ID.
+	URL string
+	// Dispatcher starts a process.
+	Dispatcher func(Ports) Dispatcher
+	// Seal gives an endpoint its sealed secrets.
+	Seal func(relay.Endpoint) relay.Endpoint
+	// Confirmable, when set, makes the body of a provider's call that has to be
+	// confirmed under a request ID; Verdict says what the provider, asked, says.
+	Confirmable func(request string) []byte
+	// Source is where such calls come from.
+	Source relay.Source
+}
+
+// A World is one account's endpoints, events, queues and destinations, in which
+// dispatcher processes live and die. Its steps follow from the seed. It knows
+// what has truly happened, and holds the dispatcher to it after every step:
+// see Violations.
+type World struct {
+	cfg     WorldConfig
+	Clock   *Clock
+	rand    *rand.Rand
+	dice    *Dice
+	store   *observed // the true one
+	lanes   [2]*MemoryQueue
+	faulty  [2]*FaultyQueue
+	weather relay.Store
+
+	process    *Process
+	dispatcher Dispatcher
+
+	mu        sync.Mutex
+	step      int
+	elapsed   time.Duration // in this step, waiting for destinations
+	crashed   map[int]bool  // steps in which a process died
+	trouble   map[int]bool  // steps in which a send to a queue failed
+	made      int           // identifiers
+	jumped    bool          // past the end of everything that was under way
+	events    map[string]*worldEvent
+	endpoints map[string]*worldEndpoint
+	deliv     map[deliveryKey]*worldDelivery
+	posts     []*post
+	byRequest map[string]*post
+	replays   map[string]bool // whether its message was sent
+	trace     []string
+	faults    []string
+}
+
+const (
+	eventsLane  = 0
+	retriesLane = 1
+
+	worldAccount = "acct_world"
+
+	// visibility is that of the deployed queues: six times the invocation.
+	visibility = 6 * time.Minute
+	// bite is how long an edit may take to be seen (contract section 1).
+	bite = 10 * time.Second
+	// patience is how much of a step destinations may take: with the 5 s of a
+	// cache it stays within bite.
+	patience = 3 * time.Second
+)
+
+// NewWorld returns a world with some endpoints.
+func NewWorld(ctx context.Context, cfg WorldConfig) *World {
+	w := &World{cfg: cfg, Clock: NewClock(), rand: rand.New(rand.NewPCG(cfg.Seed, 1)), dice: NewDice(cfg.Seed),
+		crashed: map[int]bool{}, trouble: map[int]bool{}, events: map[string]*worldEvent{}, endpoints: map[string]*worldEndpoint{},
+		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{}, replays: map[string]bool{}}
+	w.store = &observed{Store: NewMemory(w.Clock.Now, Retention), w: w}
+	w.weather = FaultyStore(w.store, w.dice, cfg.Faults, w.Clock.Now)
+	for i, name := range []string{"events", "retries"} {
+		w.lanes[i] = NewMemoryQueue(w.Clock.Now)
+		w.faulty[i] = NewFaultyQueue(w.lanes[i], name, w.dice, cfg.Faults, w.Clock.Now)
+	}
+	if cfg.Confirmable != nil {
+		w.must(w.store.CreateSource(ctx, cfg.Source, 1))
+	}
+	n := 1 + w.rand.IntN(4)
+	if w.rand.IntN(12) == 0 {
+		n = 22 + w.rand.IntN(6) // more than an invocation posts to itself
+	}
+	for range n {
+		w.createEndpoint(ctx)
+	}
+	w.start()
+	return w
+}
+
+// must panics: only the true store, which never fails, is asked through it.
+func (w *World) must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (w *World) id(prefix string) string {
+	w.made++
+	return fmt.Sprintf("%s%020d", prefix, w.made)
+}
+
+func (w *World) tracef(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, fmt.Sprintf("%4d %s ", w.step, w.Clock.Now().Format("02 15:04:05.000"))+fmt.Sprintf(format, args...))
+}
+
+// violatedf notes that a promise was broken. The caller holds no lock.
+func (w *World) violatedf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	w.tracef("VIOLATED: %s", text)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Contains(w.faults, text) {
+		w.faults = append(w.faults, text)
+	}
+}
+
+// Violations returns the promises that were broken so far.
+func (w *World) Violations() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.faults)
+}
+
+// Trace returns what has happened, a line for each thing.
+func (w *World) Trace() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.trace, "\n")
+}
+
+// start begins a new incarnation of the dispatcher.
+func (w *World) start() {
+	p := Live()
+	if w.cfg.Crashes && !w.dice.calm.Load() && w.rand.IntN(4) > 0 {
+		p = DieAt(1+w.rand.IntN(40), w.rand.IntN(2) == 0)
+	}
+	w.StartProcess(p)
+}
+
+// StartProcess begins a new incarnation of the dispatcher as the process p.
+func (w *World) StartProcess(p *Process) {
+	w.mu.Lock()
+	w.process = p
+	w.mu.Unlock()
+	w.dispatcher = w.cfg.Dispatcher(w.ports(p))
+}
+
+func (w *World) ports(p *Process) Ports {
+	return Ports{Store: p.Store(w.weather), Events: p.Queue(watched{w.faulty[eventsLane], w}), Retries: p.Queue(watched{w.faulty[retriesLane], w}),
+		Now: w.Clock.Now}
+}
+
+// watched notes which steps had trouble with sending: what could be neither
+// recorded nor queued may be done twice.
+type watched struct {
+	relay.Queue
+	w *World
+}
+
+func (q watched) Send(ctx context.Context, msgs ...relay.Outgoing) error {
+	err := q.Queue.Send(ctx, msgs...)
+	if err != nil {
+		q.w.mu.Lock()
+		defer q.w.mu.Unlock()
+		q.w.trouble[q.w.step] = true
+	}
+	return err
+}
+
+// visitor is a process that serves one call of the API or the receiver.
+func (w *World) visitor() (Ports, *Process) {
+	p := Live()
+	if w.cfg.Crashes && w.rand.IntN(6) == 0 {
+		p = DieAt(1+w.rand.IntN(3), w.rand.IntN(2) == 0)
+	}
+	return w.ports(p), p
+}
+
+// Run takes n steps.
+func (w *World) Run(ctx context.Context, n int) {
+	for range n {
+		w.Step(ctx)
+	}
+}
+
+// Step does the next thing that the seed says, and checks the ledger.
+func (w *World) Step(ctx context.Context) {
+	w.Begin()
+	switch n := w.rand.IntN(100); {
+	case n < 18:
+		w.Accept(ctx)
+	case n < 20:
+		w.acceptAgain(ctx)
+	case n < 22:
+		w.test(ctx)
+	case n < 42:
+		w.Work(ctx, eventsLane)
+	case n < 67:
+		w.Work(ctx, retriesLane)
+	case n < 83:
+		w.pass()
+	case n < 90:
+		w.edit(ctx)
+	case n < 95:
+		w.retry(ctx)
+	case n < 97:
+		w.replay(ctx)
+	default:
+		w.repair(ctx)
+	}
+	w.Check(ctx)
+}
+
+// Begin starts the next step; Step and Rest do so themselves.
+func (w *World) Begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.step++
+	w.elapsed = 0
+}
+
+// pass lets time go by: to the next message, or some time that is of interest.
+func (w *World) pass() {
+	d := []time.Duration{time.Second, 7 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour}[w.rand.IntN(6)]
+	switch next, ok := w.nextVisible(); {
+	case w.rand.IntN(150) == 0:
+		d = relay.GiveUpAfter + time.Hour
+		w.jumped = true
+	case ok && w.rand.IntN(2) == 0:
+		d = max(next.Sub(w.Clock.Now()), 0)
+	}
+	w.Clock.Advance(d)
+	w.tracef("%v pass", d)
+}
+
+func (w *World) nextVisible() (next time.Time, ok bool) {
+	for i := range w.lanes {
+		for _, q := range []interface{ NextVisible() (time.Time, bool) }{w.lanes[i], w.faulty[i]} {
+			if at, some := q.NextVisible(); some && (!ok || at.Before(next)) {
+				next, ok = at, true
+			}
+		}
+	}
+	return next, ok
+}
+
+// Work lets the dispatcher handle what a lane has now, as the poller or Lambda
+// does: receive, handle, delete what did not fail. It returns how much it was.
+func (w *World) Work(ctx context.Context, lane int) int {
+	if w.process.Dead() {
+		w.tracef("a new process starts")
+		w.start()
+	}
+	p, d := w.process, w.dispatcher
+	limit := 1 + w.rand.IntN(relay.MaxBatch)
+	batch, err := w.faulty[lane].Receive(ctx, limit, 0, visibility)
+	w.must(err)
+	if len(batch) == 0 {
+		return 0
+	}
+	for _, m := range batch {
+		w.tracef("%s lane: %s", []string{"events", "retries"}[lane], describe(m.Body))
+	}
+	// Some invocations begin when it is too late to start a call.
+	bound := time.Minute
+	if !w.dice.calm.Load() && w.rand.IntN(20) == 0 {
+		bound = 14 * time.Second
+		w.tracef("the invocation is short of time")
+	}
+	parts := [][]relay.Received{batch}
+	if len(batch) > 1 && w.rand.IntN(4) == 0 {
+		cut := 1 + w.rand.IntN(len(batch)-1)
+		parts = [][]relay.Received{batch[:cut], batch[cut:]} // two invocations at once
+	}
+	ports := w.ports(p)
+	queue := ports.Events
+	if lane == retriesLane {
+		queue = ports.Retries
+	}
+	together(len(parts), func(i int) {
+		ictx, cancel := context.WithTimeout(ctx, bound)
+		defer cancel()
+		failed := d.Handle(ictx, queue, parts[i])
+		if p.Dead() {
+			return
+		}
+		done := slices.DeleteFunc(slices.Clone(parts[i]), func(m relay.Received) bool { return slices.Contains(failed, m.ID) })
+		// A message that cannot be deleted comes again.
+		_ = queue.Delete(ictx, done...)
+		if len(failed) > 0 {
+			w.tracef("%d of %d must come again", len(failed), len(parts[i]))
+		}
+	})
+	w.died(p)
+	return len(batch)
+}
+
+// died notes the death of a process in this step.
+func (w *World) died(p *Process) {
+	if p.Dead() {
+		w.tracef("the process died at its effect %d", p.Effects())
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.crashed[w.step] = true
+	}
+}
+
+func (w *World) repair(ctx context.Context) int {
+	if w.process.Dead() {
+		w.start()
+	}
+	n, err := w.dispatcher.Repair(ctx)
+	w.tracef("repair found %d, %v", n, err)
+	w.died(w.process)
+	return n
+}
+
+// describe names a message in the trace.
+func describe(body []byte) string {
+	m, err := relay.DecodeMessage(body)
+	if err != nil {
+		return err.Error()
+	}
+	text := string(m.Kind) + " " + m.MID[:min(6, len(m.MID))]
+	switch {
+	case m.Event != nil:
+		text += " " + m.Event.ID
+	case m.Attempt != nil:
+		text += fmt.Sprintf(" %s to %s run %d number %d", m.Attempt.EventID, m.Attempt.EndpointID, m.Attempt.Run, m.Attempt.Number)
+	default:
+		text += fmt.Sprintf(" %s to %s%s run %d number %d", m.Ref.ID, m.EndpointID, m.ReplayID, m.Run, m.Number)
+	}
+	return text + " due " + m.DueAt.Format("02 15:04:05.000")
+}
