@@ -113,8 +113,10 @@ func routes() []route {
 		{method: "GET", path: "/api/v1/openapi.json", serve: (*server).openAPI},
 	}
 	for _, prefix := range []string{"", "/api/prod/v2", "/api/staging/v2"} {
-		all = append(all, route{method: "POST", path: prefix + "/general/update-webhook",
-			serve: (*server).updateWebhook, fail: siviFailure})
+		all = append(all, route{
+			method: "POST", path: prefix + "/general/update-webhook",
+			serve: (*server).updateWebhook, fail: siviFailure,
+		})
 	}
 	return all
 }
@@ -175,7 +177,9 @@ func otherMethods(p string, allowed []string) route {
 		if c.r.Method == http.MethodOptions {
 			return answer{status: http.StatusNoContent}, nil
 		}
-		return answer{}, &relay.Error{Kind: relay.KindMethodNotAllowed,
-			Detail: "This path takes " + allow + "."}
+		return answer{}, &relay.Error{
+			Kind:   relay.KindMethodNotAllowed,
+			Detail: "This path takes " + allow + ".",
+		}
 	}}
 }

@@ -62,8 +62,10 @@ func (s *server) wrap(rt route) http.Handler {
 		defer cancel()
 
 		now := relay.Millis(s.Now())
-		c := &call{w: w, r: r.WithContext(ctx), id: relay.NewID(relay.RequestPrefix, now), now: now,
-			line: s.Log.Line("api"), level: slog.LevelDebug}
+		c := &call{
+			w: w, r: r.WithContext(ctx), id: relay.NewID(relay.RequestPrefix, now), now: now,
+			line: s.Log.Line("api"), level: slog.LevelDebug,
+		}
 		w.Header().Set("X-Request-Id", c.id)
 		w.Header().Set("Cache-Control", "no-store")
 		c.line.Set(slog.String("request_id", c.id), slog.String("method", r.Method), slog.String("route", rt.path))
@@ -144,8 +146,10 @@ func (s *server) authorize(c *call, scope relay.Scope) error {
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return &relay.Error{Kind: relay.KindKeyMissing,
-			Detail: "A Bearer API key is needed: send Authorization: Bearer " + relay.APIKeyPrefix + "…."}
+		return &relay.Error{
+			Kind:   relay.KindKeyMissing,
+			Detail: "A Bearer API key is needed: send Authorization: Bearer " + relay.APIKeyPrefix + "….",
+		}
 	}
 	if err := s.identify(c, relay.Secret(token)); err != nil {
 		return err

@@ -44,8 +44,10 @@ func (s *server) testEndpoint(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, c.now), Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
-		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: c.now, RequestID: c.id, Only: ep.ID}
+	ev := relay.Event{
+		ID: relay.NewID(relay.EventPrefix, c.now), Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
+		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: c.now, RequestID: c.id, Only: ep.ID,
+	}
 	ev.Payload = relay.NewPayload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
 	ans, err := s.accept(c, ev)
 	if err == nil {
@@ -106,7 +108,9 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 		return answer{}, fmt.Errorf("queue run %d of %s to %s: %w", run.Number, a.EventID, ep.ID, err)
 	}
 	s.audit(c, "delivery.retry", id)
-	return answer{status: http.StatusAccepted, body: wireRun{Object: "webhook_delivery_run", EventID: a.EventID,
+	return answer{status: http.StatusAccepted, body: wireRun{
+		Object: "webhook_delivery_run", EventID: a.EventID,
 		EventType: a.EventType, EndpointID: ep.ID, Run: run.Number, Status: relay.DeliveryPending,
-		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt)}}, nil
+		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt),
+	}}, nil
 }

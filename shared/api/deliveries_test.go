@@ -20,18 +20,23 @@ func TestAttemptsAreShownAsTheyAreOnRecord(t *testing.T) {
 	skipped := w.record("evt_2", ep, relay.AttemptSkipped, 0)
 	w.clock.Advance(time.Second)
 	now := w.clock.Now()
-	retrying := relay.Attempt{ID: relay.AttemptID(w.account, "evt_3", ep, 2, 3, now), Account: w.account, EventID: "evt_3", EventType: "order.paid", EndpointID: ep,
+	retrying := relay.Attempt{
+		ID: relay.AttemptID(w.account, "evt_3", ep, 2, 3, now), Account: w.account, EventID: "evt_3", EventType: "order.paid", EndpointID: ep,
 		Run: 2, Number: 3, Status: relay.AttemptFailed, RequestID: "req_3", Duration: 10 * time.Second, ErrorCode: relay.CodeTimeout, ErrorMessage: "No answer within 10 s.",
-		DueAt: now, CreatedAt: now, NextAttemptAt: now.Add(time.Hour), MID: "m", EventCreatedAt: now}
+		DueAt: now, CreatedAt: now, NextAttemptAt: now.Add(time.Hour), MID: "m", EventCreatedAt: now,
+	}
 	if _, err := w.Store.RecordAttempt(context.Background(), retrying); err != nil {
 		t.Fatal(err)
 	}
 	w.call("GET", path, "").is(200).equal(map[string]any{
-		"data.0": map[string]any{"id": retrying.ID, "object": "webhook_delivery", "event_id": "evt_3", "event_type": "order.paid", "endpoint_id": ep, "status": "failed",
+		"data.0": map[string]any{
+			"id": retrying.ID, "object": "webhook_delivery", "event_id": "evt_3", "event_type": "order.paid", "endpoint_id": ep, "status": "failed",
 			"final": false, "http_status": nil, "attempt": 3, "run": 2, "request_id": "req_3", "duration_ms": 10000, "response_snippet": nil,
-			"error": map[string]any{"code": "timeout", "message": "No answer within 10 s."}, "created_at": relay.FormatTime(now), "next_attempt_at": relay.FormatTime(now.Add(time.Hour))},
+			"error": map[string]any{"code": "timeout", "message": "No answer within 10 s."}, "created_at": relay.FormatTime(now), "next_attempt_at": relay.FormatTime(now.Add(time.Hour)),
+		},
 		"data.1.id": skipped.ID, "data.1.status": "skipped", "data.1.error.code": "endpoint_disabled",
-		"data.2.id": failed.ID, "data.2.http_status": 500, "data.2.response_snippet": "no", "data.2.next_attempt_at": nil, "data.2.final": true})
+		"data.2.id": failed.ID, "data.2.http_status": 500, "data.2.response_snippet": "no", "data.2.next_attempt_at": nil, "data.2.final": true,
+	})
 	for query, want := range map[string][]string{
 		"?status=failed":             {retrying.ID, failed.ID},
 		"?status=skipped":            {skipped.ID},
@@ -60,15 +65,19 @@ func TestARetryIsANewRunNow(t *testing.T) {
 	w.clock.Advance(time.Hour)
 	now := w.clock.Now()
 	for run := 1; run <= 2; run++ {
-		r := w.call("POST", path, "").is(202).equal(map[string]any{"event_id": "evt_1", "endpoint_id": ep, "run": run, "status": "pending",
-			"attempts": 0, "next_attempt_at": relay.FormatTime(now)})
+		r := w.call("POST", path, "").is(202).equal(map[string]any{
+			"event_id": "evt_1", "endpoint_id": ep, "run": run, "status": "pending",
+			"attempts": 0, "next_attempt_at": relay.FormatTime(now),
+		})
 		msgs := queued(t, w.retries)
 		if len(msgs) != 1 {
 			t.Fatalf("queued %+v", msgs)
 		}
 		m := msgs[0]
-		want := relay.Message{Kind: relay.MessageAttempt, MID: m.MID, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter), Account: w.account,
-			Ref: relay.EventRef{Account: w.account, ID: "evt_1", CreatedAt: a.EventCreatedAt}, EndpointID: ep, Run: run, Number: 1}
+		want := relay.Message{
+			Kind: relay.MessageAttempt, MID: m.MID, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter), Account: w.account,
+			Ref: relay.EventRef{Account: w.account, ID: "evt_1", CreatedAt: a.EventCreatedAt}, EndpointID: ep, Run: run, Number: 1,
+		}
 		if diff := cmp.Diff(want, m); diff != "" {
 			t.Errorf("message (-want +got):\n%s", diff)
 		}
@@ -76,8 +85,10 @@ func TestARetryIsANewRunNow(t *testing.T) {
 			t.Errorf("next_attempt_id is %s, want %s", r.text("next_attempt_id"), m.AttemptID())
 		}
 	}
-	w.call("GET", "/api/v1/webhook-events/evt_1", "").is(200).equal(map[string]any{"status": "pending",
-		"deliveries.0": map[string]any{"endpoint_id": ep, "status": "pending", "attempts": 0, "next_attempt_at": relay.FormatTime(now)}})
+	w.call("GET", "/api/v1/webhook-events/evt_1", "").is(200).equal(map[string]any{
+		"status":       "pending",
+		"deliveries.0": map[string]any{"endpoint_id": ep, "status": "pending", "attempts": 0, "next_attempt_at": relay.FormatTime(now)},
+	})
 	if len(queued(t, w.events)) != 0 {
 		t.Error("a retry is on the events lane")
 	}
@@ -108,8 +119,10 @@ func TestARetryOfAnEventThatIsGone(t *testing.T) {
 	w := newWorld(t)
 	ep := w.createEndpoint()
 	now := w.clock.Now()
-	a := relay.Attempt{ID: relay.AttemptID(w.account, "evt_1", ep, 0, 1, now), Account: w.account, EventID: "evt_1", EndpointID: ep, Number: 1,
-		Status: relay.AttemptFailed, Final: true, DueAt: now, CreatedAt: now, EventCreatedAt: now}
+	a := relay.Attempt{
+		ID: relay.AttemptID(w.account, "evt_1", ep, 0, 1, now), Account: w.account, EventID: "evt_1", EndpointID: ep, Number: 1,
+		Status: relay.AttemptFailed, Final: true, DueAt: now, CreatedAt: now, EventCreatedAt: now,
+	}
 	if _, err := w.Store.RecordAttempt(context.Background(), a); err != nil {
 		t.Fatal(err)
 	}

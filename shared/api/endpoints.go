@@ -110,9 +110,11 @@ func (s *server) createEndpoint(c *call) (answer, error) {
 	if err := s.checkEndpointFields(c, f); err != nil {
 		return answer{}, err
 	}
-	ep := relay.Endpoint{ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(),
+	ep := relay.Endpoint{
+		ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(),
 		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya},
-		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now}
+		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now,
+	}
 	fields := f.apply(&ep, c.now)
 	secret := s.newSecret(&ep)
 	if err := s.putEndpoint(c, ep); err != nil {
@@ -135,8 +137,10 @@ func (s *server) newSecret(ep *relay.Endpoint) relay.Secret {
 func (s *server) putEndpoint(c *call, ep relay.Endpoint) error {
 	err := s.Store.CreateEndpoint(c.ctx(), ep, s.EndpointLimit)
 	if errors.Is(err, relay.ErrLimit) {
-		return &relay.Error{Kind: relay.KindLimitExceeded,
-			Detail: fmt.Sprintf("The account has %d endpoints, which is its limit. Delete one first.", s.EndpointLimit)}
+		return &relay.Error{
+			Kind:   relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d endpoints, which is its limit. Delete one first.", s.EndpointLimit),
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("create endpoint: %w", err)

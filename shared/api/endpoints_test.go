@@ -51,7 +51,8 @@ func TestCreateTakesEveryField(t *testing.T) {
 	w.call("POST", "/api/v1/webhooks", `{"name":"n","url":"https://example.com/","event_types":["*","order.paid","*"],"format":"sivi",`+
 		`"signatures":["standard","rivya"],"source_ids":["`+src+`"],"status":"disabled"}`).is(201).equal(map[string]any{
 		"event_types": []string{"*", "order.paid"}, "format": "sivi", "signatures": []string{"rivya", "standard"}, "source_ids": []string{src},
-		"status": "disabled", "disabled_reason": "manual", "disabled_at": relay.FormatTime(w.clock.Now())})
+		"status": "disabled", "disabled_reason": "manual", "disabled_at": relay.FormatTime(w.clock.Now()),
+	})
 }
 
 func TestCountersAreShown(t *testing.T) {
@@ -80,8 +81,10 @@ func TestPatchChangesWhatIsGiven(t *testing.T) {
 		w.call("PATCH", path, body).is(200).equal(map[string]any{"updated_at": created})
 	}
 	w.log.Reset()
-	for name, v := range map[string]any{"name": "N", "url": "https://example.org/x?y=1&z=<2>", "event_types": []string{"*"}, "format": "sivi",
-		"signatures": []string{"rivya", "standard"}, "source_ids": []string{src}} {
+	for name, v := range map[string]any{
+		"name": "N", "url": "https://example.org/x?y=1&z=<2>", "event_types": []string{"*"}, "format": "sivi",
+		"signatures": []string{"rivya", "standard"}, "source_ids": []string{src},
+	} {
 		body, _ := json.Marshal(map[string]any{name: v})
 		w.call("PATCH", path, string(body)).is(200).equal(map[string]any{name: v, "updated_at": relay.FormatTime(w.clock.Now()), "created_at": created})
 		if want := `"action":"endpoint.update","object":"` + id + `","fields":["` + name + `"]`; !strings.Contains(w.log.String(), want) {
@@ -185,8 +188,10 @@ func TestListsArePagedNewestFirst(t *testing.T) {
 }
 
 func TestRotateKeepsTheOldSecretForTheOverlap(t *testing.T) {
-	for body, overlap := range map[string]time.Duration{"": 24 * time.Hour, "{}": 24 * time.Hour, `{"overlap_seconds":0}`: 0,
-		`{"overlap_seconds":90}`: 90 * time.Second, `{"overlap_seconds":604800}`: 7 * 24 * time.Hour} {
+	for body, overlap := range map[string]time.Duration{
+		"": 24 * time.Hour, "{}": 24 * time.Hour, `{"overlap_seconds":0}`: 0,
+		`{"overlap_seconds":90}`: 90 * time.Second, `{"overlap_seconds":604800}`: 7 * 24 * time.Hour,
+	} {
 		w := newWorld(t)
 		created := w.call("POST", "/api/v1/webhooks", newEndpoint).is(201)
 		id, first := created.text("id"), created.text("signing_secret")
@@ -255,7 +260,8 @@ func TestConcurrentPatchesBothCount(t *testing.T) {
 		}
 	}
 	w.call("GET", "/api/v1/webhooks/"+id, "").is(200).equal(map[string]any{
-		"name": "N", "event_types": []string{"*"}, "format": "sivi", "signatures": []string{"rivya", "standard"}})
+		"name": "N", "event_types": []string{"*"}, "format": "sivi", "signatures": []string{"rivya", "standard"},
+	})
 }
 
 func TestSecretsAreInNoLog(t *testing.T) {
@@ -270,8 +276,10 @@ func TestSecretsAreInNoLog(t *testing.T) {
 	again := w.call("POST", "/api/v1/sources/"+sivi.text("id")+"/rotate-token", "").is(200).text("ingest_url")
 	w.callAs(relay.Secret(key+"x"), "GET", "/api/v1/webhooks", "").is(401)
 	w.call("PATCH", "/api/v1/sources/"+rivya, `{"signing_secret":"second-secret","x":1}`).is(400)
-	for _, secret := range []string{created.text("signing_secret"), rotated.text("signing_secret"), key, "first-secret", "second-secret", "sivi-key-text",
-		token, again[strings.LastIndex(again, "/")+1:], w.key.Reveal(), "example.com"} {
+	for _, secret := range []string{
+		created.text("signing_secret"), rotated.text("signing_secret"), key, "first-secret", "second-secret", "sivi-key-text",
+		token, again[strings.LastIndex(again, "/")+1:], w.key.Reveal(), "example.com",
+	} {
 		if strings.Contains(w.log.String(), secret) {
 			t.Errorf("the log has %q", secret)
 		}

@@ -40,7 +40,7 @@ func (b *broken) LiveEndpoints(ctx context.Context, account string) ([]relay.End
 
 func (b *broken) Endpoints(ctx context.Context, account string, p relay.Page) ([]relay.Endpoint, string, error) {
 	if err := b.fail["Endpoints"]; err != nil {
-		if err == errPanic {
+		if errors.Is(err, errPanic) {
 			panic("out of range: " + account)
 		}
 		return nil, "", err
@@ -222,8 +222,10 @@ func TestWhatFailsGivesNothingAwayAndIsLoggedOnce(t *testing.T) {
 func TestPathsThatAreNotOursAreNotRedirected(t *testing.T) {
 	w := newWorld(t)
 	id := w.createEndpoint()
-	for _, path := range []string{"/api/v1/webhooks/", "/api/v1//webhooks", "/api/v1/./webhooks", "/api/v1/x/../webhooks", "//api/v1/webhooks",
-		"/api/v1/webhooks/" + id + "/", "/api/v1/webhooks//test", "/API/v1/webhooks", "/api/v1", "/in/x"} {
+	for _, path := range []string{
+		"/api/v1/webhooks/", "/api/v1//webhooks", "/api/v1/./webhooks", "/api/v1/x/../webhooks", "//api/v1/webhooks",
+		"/api/v1/webhooks/" + id + "/", "/api/v1/webhooks//test", "/API/v1/webhooks", "/api/v1", "/in/x",
+	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			if a := w.call(method, path, "").refused(relay.KindNotFound, ""); a.header.Get("Location") != "" {
 				t.Errorf("%s %s: redirected to %s", method, path, a.header.Get("Location"))

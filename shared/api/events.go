@@ -67,8 +67,10 @@ func (s *server) readEvent(c *call) (answer, error) {
 	if confirmed && r.VerifiedBy == relay.VerifiedByToken {
 		r.VerifiedBy = relay.VerifiedByTokenFetch
 	}
-	w := wireEventDetail{wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
-		Payload: payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{}}
+	w := wireEventDetail{
+		wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
+		Payload:   payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{},
+	}
 	for _, d := range ds {
 		if d.EndpointID != relay.Confirmation {
 			w.Deliveries = append(w.Deliveries, deliveryWire(d))
@@ -132,8 +134,10 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	if err := o.done(); err != nil {
 		return answer{}, err
 	}
-	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
-		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id}
+	ev := relay.Event{
+		ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
+		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id,
+	}
 	if len(events.Body(ev.ID, ev.Type, ev.CreatedAt, data)) > relay.MaxPayload {
 		return answer{}, tooLarge()
 	}
@@ -141,16 +145,20 @@ func (s *server) publishEvent(c *call) (answer, error) {
 		// The record first: whoever repeats the call, because its answer or the
 		// send below was lost, sends the same event again, and the dispatcher
 		// drops what it has.
-		r := relay.Idempotency{Account: c.account(), Key: sha256.Sum256([]byte(key)), Body: sha256.Sum256(o.body),
-			EventID: ev.ID, CreatedAt: c.now, ExpiresAt: c.now.Add(idempotencyLife)}
+		r := relay.Idempotency{
+			Account: c.account(), Key: sha256.Sum256([]byte(key)), Body: sha256.Sum256(o.body),
+			EventID: ev.ID, CreatedAt: c.now, ExpiresAt: c.now.Add(idempotencyLife),
+		}
 		existing, err := s.Store.PutIdempotency(c.ctx(), r)
 		if err != nil {
 			return answer{}, fmt.Errorf("record idempotency key: %w", err)
 		}
 		if existing != nil {
 			if existing.Body != r.Body {
-				return answer{}, &relay.Error{Kind: relay.KindIdempotencyConflict,
-					Detail: "This Idempotency-Key was used with another body in the last 24 hours. Take a new key for a new event."}
+				return answer{}, &relay.Error{
+					Kind:   relay.KindIdempotencyConflict,
+					Detail: "This Idempotency-Key was used with another body in the last 24 hours. Take a new key for a new event.",
+				}
 			}
 			ev.ID, ev.CreatedAt = existing.EventID, existing.CreatedAt
 		}
@@ -165,8 +173,10 @@ func (s *server) accept(c *call, ev relay.Event) (answer, error) {
 		return answer{}, fmt.Errorf("queue event: %w", err)
 	}
 	c.line.Count(telemetry.Accepted, 1)
-	return answer{status: http.StatusAccepted,
-		body: eventWire(relay.EventSummary{Event: ev, Status: relay.EventPending})}, nil
+	return answer{
+		status: http.StatusAccepted,
+		body:   eventWire(relay.EventSummary{Event: ev, Status: relay.EventPending}),
+	}, nil
 }
 
 // publishable reads the type of an event that a client publishes.

@@ -20,8 +20,10 @@ func TestPublishPutsTheEventOnTheQueue(t *testing.T) {
 	data := `{ "n": 1.0, "big": 12345678901234567890, "é":"\u00e9 <&>", "a":1, "a":2 }`
 	a := w.call("POST", "/api/v1/webhook-events", `{"type":"order.paid","data":`+data+`}`).is(202)
 	at := relay.FormatTime(w.clock.Now())
-	a.equal(map[string]any{"object": "webhook_event", "type": "order.paid", "api_version": "2026-05-11", "created_at": at,
-		"source_id": nil, "verified_by": "key", "test": false, "status": "pending"})
+	a.equal(map[string]any{
+		"object": "webhook_event", "type": "order.paid", "api_version": "2026-05-11", "created_at": at,
+		"source_id": nil, "verified_by": "key", "test": false, "status": "pending",
+	})
 	msgs := queued(t, w.events)
 	if len(msgs) != 1 || msgs[0].Kind != relay.MessageEvent {
 		t.Fatalf("queued %+v", msgs)
@@ -157,8 +159,10 @@ func TestAnEventInDetail(t *testing.T) {
 	ctx, now := context.Background(), w.clock.Now()
 	next := now.Add(time.Minute)
 	a, b, c := w.createEndpoint(), w.createEndpoint(), w.createEndpoint()
-	ev := relay.Event{ID: "a/b%2F..?# \\", Account: w.account, Type: "generation.failed", Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
-		SourceID: relay.NewID(relay.SourcePrefix, now), CreatedAt: now, Payload: relay.NewPayload([]byte(`{"id":"x","data":{"n":1.0}}`))}
+	ev := relay.Event{
+		ID: "a/b%2F..?# \\", Account: w.account, Type: "generation.failed", Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
+		SourceID: relay.NewID(relay.SourcePrefix, now), CreatedAt: now, Payload: relay.NewPayload([]byte(`{"id":"x","data":{"n":1.0}}`)),
+	}
 	path := "/api/v1/webhook-events/" + url.PathEscape(ev.ID)
 	w.call("GET", path, "").refused(relay.KindNotFound, "")
 	record := relay.EventRecord{Event: ev, MID: "m", Matched: []string{b, a}, Unmatched: []relay.Unmatched{{EndpointID: c, Reason: relay.MismatchDisabled}, {EndpointID: "x", Reason: relay.MismatchOnly}}}
@@ -166,20 +170,25 @@ func TestAnEventInDetail(t *testing.T) {
 		t.Fatal(err)
 	}
 	// On the store, before the first attempts are over.
-	w.call("GET", path, "").is(200).equal(map[string]any{"id": ev.ID, "status": "pending", "source_id": ev.SourceID, "payload": map[string]any{"data": map[string]any{"n": 1}, "id": "x"},
+	w.call("GET", path, "").is(200).equal(map[string]any{
+		"id": ev.ID, "status": "pending", "source_id": ev.SourceID, "payload": map[string]any{"data": map[string]any{"n": 1}, "id": "x"},
 		"deliveries": []any{
 			map[string]any{"endpoint_id": b, "status": "pending", "attempts": 0, "next_attempt_at": nil},
-			map[string]any{"endpoint_id": a, "status": "pending", "attempts": 0, "next_attempt_at": nil}},
-		"unmatched": []any{map[string]any{"endpoint_id": c, "reason": "disabled"}}})
+			map[string]any{"endpoint_id": a, "status": "pending", "attempts": 0, "next_attempt_at": nil},
+		},
+		"unmatched": []any{map[string]any{"endpoint_id": c, "reason": "disabled"}},
+	})
 	err := w.Store.ListEvent(ctx, ev, []relay.Delivery{
 		{EndpointID: a, Attempts: 1, Status: relay.DeliveryRetrying, NextAttemptAt: next},
-		{EndpointID: b, Attempts: 1, Status: relay.DeliverySkipped}})
+		{EndpointID: b, Attempts: 1, Status: relay.DeliverySkipped},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.call("GET", path, "").is(200).equal(map[string]any{"status": "pending", "deliveries": []any{
 		map[string]any{"endpoint_id": b, "status": "skipped", "attempts": 0, "next_attempt_at": nil},
-		map[string]any{"endpoint_id": a, "status": "retrying", "attempts": 1, "next_attempt_at": relay.FormatTime(next)}}})
+		map[string]any{"endpoint_id": a, "status": "retrying", "attempts": 1, "next_attempt_at": relay.FormatTime(next)},
+	}})
 	if err := w.Store.SaveDelivery(ctx, ev.Ref(), relay.Delivery{EndpointID: a, Attempts: 5, Status: relay.DeliveryFailed}); err != nil {
 		t.Fatal(err)
 	}
@@ -196,12 +205,16 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 		relay.DeliveryRejected:  {"status": "rejected", "verified_by": "token", "deliveries.0.status": "skipped", "deliveries.0.attempts": 0},
 		relay.DeliverySkipped:   {"status": "delivered", "verified_by": "token"},
 	} {
-		ev := relay.Event{ID: "evt_" + string(status), Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
-			VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmPrefer, Payload: relay.NewPayload([]byte("not JSON"))}
+		ev := relay.Event{
+			ID: "evt_" + string(status), Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
+			VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmPrefer, Payload: relay.NewPayload([]byte("not JSON")),
+		}
 		// While Sivi is asked, everything is pending.
 		_, err1 := w.Store.PutEvent(ctx, relay.EventRecord{Event: ev, MID: "m", Matched: []string{ep}})
-		err2 := w.Store.ListEvent(ctx, ev, []relay.Delivery{{EndpointID: relay.Confirmation, Status: relay.DeliveryPending, NextAttemptAt: now},
-			{EndpointID: ep, Status: relay.DeliveryPending}})
+		err2 := w.Store.ListEvent(ctx, ev, []relay.Delivery{
+			{EndpointID: relay.Confirmation, Status: relay.DeliveryPending, NextAttemptAt: now},
+			{EndpointID: ep, Status: relay.DeliveryPending},
+		})
 		err3 := w.Store.SaveDelivery(ctx, ev.Ref(), relay.Delivery{EndpointID: relay.Confirmation, Attempts: 1, Status: status})
 		var err4 error
 		switch status {
@@ -219,12 +232,16 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 		}
 	}
 	// All of it at the first try, of which nothing but the event is kept.
-	ev := relay.Event{ID: "evt_clean", Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
-		VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmRequire, Payload: relay.NewPayload([]byte("{}"))}
+	ev := relay.Event{
+		ID: "evt_clean", Account: w.account, Type: "generation.succeeded", Format: relay.FormatSivi,
+		VerifiedBy: relay.VerifiedByToken, CreatedAt: now, Confirm: relay.ConfirmRequire, Payload: relay.NewPayload([]byte("{}")),
+	}
 	_, err1 := w.Store.PutEvent(ctx, relay.EventRecord{Event: ev, MID: "m", Matched: []string{ep}})
 	w.call("GET", "/api/v1/webhook-events/evt_clean", "").is(200).equal(map[string]any{"status": "pending", "verified_by": "token"})
-	err2 := w.Store.ListEvent(ctx, ev, []relay.Delivery{{EndpointID: relay.Confirmation, Attempts: 1, Status: relay.DeliverySucceeded},
-		{EndpointID: ep, Attempts: 1, Status: relay.DeliverySucceeded}})
+	err2 := w.Store.ListEvent(ctx, ev, []relay.Delivery{
+		{EndpointID: relay.Confirmation, Attempts: 1, Status: relay.DeliverySucceeded},
+		{EndpointID: ep, Attempts: 1, Status: relay.DeliverySucceeded},
+	})
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,10 @@ func (s *server) expect(c *call) (answer, error) {
 	var send []relay.Outgoing
 	xs := make([]relay.Expectation, len(ids))
 	for i, id := range ids {
-		xs[i] = relay.Expectation{Account: src.Account, SourceID: src.ID, RequestID: id, CreatedAt: c.now,
-			NextAt: c.now.Add(s.ExpectFirst), GiveUpAt: c.now.Add(s.ExpectGiveUp)}
+		xs[i] = relay.Expectation{
+			Account: src.Account, SourceID: src.ID, RequestID: id, CreatedAt: c.now,
+			NextAt: c.now.Add(s.ExpectFirst), GiveUpAt: c.now.Add(s.ExpectGiveUp),
+		}
 		existing, err := s.Store.PutExpectation(c.ctx(), xs[i], expectationLimit)
 		if errors.Is(err, relay.ErrLimit) {
 			return answer{}, s.takeBack(c, src.ID, made)
@@ -66,8 +68,10 @@ func (s *server) expect(c *call) (answer, error) {
 			xs[i] = *existing
 		}
 		if x := xs[i]; x.EventID == "" && !x.GaveUp && x.Asked == 0 {
-			m := relay.Message{Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
-				SiviRequest: x.RequestID, Number: 1, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter)}
+			m := relay.Message{
+				Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
+				SiviRequest: x.RequestID, Number: 1, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter),
+			}
 			send = append(send, m.Outgoing(c.now))
 		}
 	}
@@ -88,8 +92,10 @@ func (s *server) takeBack(c *call, source string, made []string) error {
 			return fmt.Errorf("take back expectation %s: %w", id, err)
 		}
 	}
-	return &relay.Error{Kind: relay.KindLimitExceeded,
-		Detail: fmt.Sprintf("The source waits for %d requests, which is its limit. None of these was registered.", expectationLimit)}
+	return &relay.Error{
+		Kind:   relay.KindLimitExceeded,
+		Detail: fmt.Sprintf("The source waits for %d requests, which is its limit. None of these was registered.", expectationLimit),
+	}
 }
 
 func (s *server) listExpected(c *call) (answer, error) {

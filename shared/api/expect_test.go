@@ -16,8 +16,10 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ExpectFirst, cfg.ExpectGiveUp = 20*time.Minute, 2*time.Hour })
 	id := w.call("POST", "/api/v1/sources", `{"provider":"sivi","name":"s","sivi_api_key":"k"}`).is(201).text("id")
 	path, now := "/api/v1/sources/"+id+"/expect", w.clock.Now()
-	first := map[string]any{"object": "expectation", "source_id": id, "request_id": "r1", "status": "waiting", "asked": 0,
-		"next_ask_at": relay.FormatTime(now.Add(20 * time.Minute)), "give_up_at": relay.FormatTime(now.Add(2 * time.Hour)), "event_id": nil, "created_at": relay.FormatTime(now)}
+	first := map[string]any{
+		"object": "expectation", "source_id": id, "request_id": "r1", "status": "waiting", "asked": 0,
+		"next_ask_at": relay.FormatTime(now.Add(20 * time.Minute)), "give_up_at": relay.FormatTime(now.Add(2 * time.Hour)), "event_id": nil, "created_at": relay.FormatTime(now),
+	}
 	w.call("POST", path, `{"request_ids":["r1","r2","r1"]}`).is(202).equal(map[string]any{"data.0": first, "data.1.request_id": "r2", "has_more": false})
 	msgs := queued(t, w.retries)
 	if len(msgs) != 0 {
@@ -32,8 +34,10 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 		t.Fatalf("queued %+v", msgs)
 	}
 	for _, m := range msgs {
-		want := relay.Message{Kind: relay.MessageExpect, MID: m.MID, Account: w.account, SourceID: id, SiviRequest: m.SiviRequest, Number: 1,
-			DueAt: now.Add(20 * time.Minute), GiveUpAt: now.Add(relay.GiveUpAfter)}
+		want := relay.Message{
+			Kind: relay.MessageExpect, MID: m.MID, Account: w.account, SourceID: id, SiviRequest: m.SiviRequest, Number: 1,
+			DueAt: now.Add(20 * time.Minute), GiveUpAt: now.Add(relay.GiveUpAfter),
+		}
 		if diff := cmp.Diff(want, m); diff != "" {
 			t.Errorf("message (-want +got):\n%s", diff)
 		}

@@ -14,10 +14,12 @@ import (
 // FuzzBodies sends any bytes to every call that takes a body: the answer is the
 // documented one, never a fault of ours, and what is taken is JSON.
 func FuzzBodies(f *testing.F) {
-	for _, s := range []string{newEndpoint, `{"type":"order.paid","data":{"a":[1,"\ud800"]}}`, `{"provider":"sivi","name":"s","sivi_api_key":"k","confirm":"require"}`,
+	for _, s := range []string{
+		newEndpoint, `{"type":"order.paid","data":{"a":[1,"\ud800"]}}`, `{"provider":"sivi","name":"s","sivi_api_key":"k","confirm":"require"}`,
 		`{"provider":"rivya","name":"s","signing_secret":"12345678"}`, `{"overlap_seconds":604800}`, `{"since":"2026-05-10T00:00:00Z","max_per_second":5}`,
 		`{"request_ids":["a","b"]}`, `{"name":"k","scopes":["webhooks:read"],"expires_at":null}`, `{"webhookUrl":"https://a.example.com"}`,
-		`{"status":"disabled","signatures":["rivya"],"source_ids":[]}`, `{"a":{"b":[[[]]]}}`, "{}", "", "null", "{\"\xff\":1}", `{"url":"https://[::1]/"}`} {
+		`{"status":"disabled","signatures":["rivya"],"source_ids":[]}`, `{"a":{"b":[[[]]]}}`, "{}", "", "null", "{\"\xff\":1}", `{"url":"https://[::1]/"}`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
@@ -71,8 +73,10 @@ func FuzzCursor(f *testing.F) {
 
 // FuzzQuery sends any query to a list with every kind of filter.
 func FuzzQuery(f *testing.F) {
-	for _, s := range []string{"limit=5", "since=2026-05-11T00:00:00Z&until=2026-05-12T00:00:00%2B02:00", "type=a.b&status=failed", "a;b", "%zz", "cursor=AAAA",
-		"status=&final=true&event_id=evt_1", "since=9999-12-31T23:59:59.999-23:59", "source_id=src_00000000000000000000"} {
+	for _, s := range []string{
+		"limit=5", "since=2026-05-11T00:00:00Z&until=2026-05-12T00:00:00%2B02:00", "type=a.b&status=failed", "a;b", "%zz", "cursor=AAAA",
+		"status=&final=true&event_id=evt_1", "since=9999-12-31T23:59:59.999-23:59", "source_id=src_00000000000000000000",
+	} {
 		f.Add(s)
 	}
 	w := newWorld(f)

@@ -56,8 +56,10 @@ func newWorld(t testing.TB, configure ...func(*Config)) *world {
 		w.events, w.retries = relaytest.NewMemoryQueue(clock.Now), relaytest.NewMemoryQueue(clock.Now)
 	}
 	logger := slog.New(slog.NewJSONHandler(&locked{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg := Config{Store: store, Events: w.events, Retries: w.retries,
-		Keys: seal.Generate(), Now: clock.Now, Log: telemetry.New(logger, clock.Now), Audit: logger}
+	cfg := Config{
+		Store: store, Events: w.events, Retries: w.retries,
+		Keys: seal.Generate(), Now: clock.Now, Log: telemetry.New(logger, clock.Now), Audit: logger,
+	}
 	for _, f := range configure {
 		f(&cfg)
 	}
@@ -93,8 +95,10 @@ func (w *world) newAccount(name string) (account, keyID string, key relay.Secret
 func (w *world) newKey(account string, scopes ...relay.Scope) (id string, key relay.Secret) {
 	w.t.Helper()
 	key = relay.NewAPIKey()
-	k := relay.Key{ID: relay.NewID(relay.KeyPrefix, w.clock.Now()), Account: account, Name: "test", Hash: relay.HashSecret(key),
-		Prefix: key.Reveal()[:12], Scopes: scopes, CreatedAt: w.clock.Now()}
+	k := relay.Key{
+		ID: relay.NewID(relay.KeyPrefix, w.clock.Now()), Account: account, Name: "test", Hash: relay.HashSecret(key),
+		Prefix: key.Reveal()[:12], Scopes: scopes, CreatedAt: w.clock.Now(),
+	}
 	if err := w.Store.CreateKey(context.Background(), k, 1000); err != nil {
 		w.t.Fatal(err)
 	}
@@ -252,11 +256,15 @@ func queued(t testing.TB, q relay.Queue) []relay.Message {
 func (w *world) record(event, endpoint string, status relay.AttemptStatus, run int) relay.Attempt {
 	w.t.Helper()
 	ctx, now := context.Background(), w.clock.Now()
-	ev := relay.Event{ID: event, Account: w.account, Type: "generation.succeeded", Format: relay.FormatRivya,
-		VerifiedBy: relay.VerifiedBySignature, CreatedAt: now, Payload: relay.NewPayload([]byte(`{"id":"` + event + `"}`))}
-	a := relay.Attempt{ID: relay.AttemptID(w.account, event, endpoint, run, 1, now), Account: w.account, EventID: event,
+	ev := relay.Event{
+		ID: event, Account: w.account, Type: "generation.succeeded", Format: relay.FormatRivya,
+		VerifiedBy: relay.VerifiedBySignature, CreatedAt: now, Payload: relay.NewPayload([]byte(`{"id":"` + event + `"}`)),
+	}
+	a := relay.Attempt{
+		ID: relay.AttemptID(w.account, event, endpoint, run, 1, now), Account: w.account, EventID: event,
 		EventType: ev.Type, EndpointID: endpoint, Run: run, Number: 1, Status: status, Final: true,
-		RequestID: relay.NewID(relay.RequestPrefix, now), Duration: 12 * time.Millisecond, DueAt: now, CreatedAt: now, MID: relay.NewMID(), EventCreatedAt: now}
+		RequestID: relay.NewID(relay.RequestPrefix, now), Duration: 12 * time.Millisecond, DueAt: now, CreatedAt: now, MID: relay.NewMID(), EventCreatedAt: now,
+	}
 	switch status {
 	case relay.AttemptSucceeded:
 		a.HTTPStatus, a.Snippet = 200, "ok"

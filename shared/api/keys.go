@@ -17,8 +17,10 @@ func (s *server) createKey(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	k := relay.Key{ID: relay.NewID(relay.KeyPrefix, c.now), Account: c.account(), CreatedAt: c.now,
-		Scopes: []relay.Scope{relay.ScopeManage}}
+	k := relay.Key{
+		ID: relay.NewID(relay.KeyPrefix, c.now), Account: c.account(), CreatedAt: c.now,
+		Scopes: []relay.Scope{relay.ScopeManage},
+	}
 	k.Name = need(o, "name", aLine)
 	given := []string{"name", "scopes"}
 	if scopes := field(o, "scopes", listOf(1, len(relay.Scopes()), oneOf(relay.Scopes()...))); scopes != nil {
@@ -35,16 +37,20 @@ func (s *server) createKey(c *call) (answer, error) {
 	}
 	for _, scope := range k.Scopes {
 		if !c.key.Allows(scope) {
-			return answer{}, &relay.Error{Kind: relay.KindScopeDenied,
-				Detail: fmt.Sprintf("A key can give only scopes that it has itself, and this one lacks %s.", scope)}
+			return answer{}, &relay.Error{
+				Kind:   relay.KindScopeDenied,
+				Detail: fmt.Sprintf("A key can give only scopes that it has itself, and this one lacks %s.", scope),
+			}
 		}
 	}
 	text := relay.NewAPIKey()
 	k.Hash, k.Prefix = relay.HashSecret(text), text.Reveal()[:12]
 	err = s.Store.CreateKey(c.ctx(), k, keyLimit)
 	if errors.Is(err, relay.ErrLimit) {
-		return answer{}, &relay.Error{Kind: relay.KindLimitExceeded,
-			Detail: fmt.Sprintf("The account has %d live keys, which is its limit. Delete one first.", keyLimit)}
+		return answer{}, &relay.Error{
+			Kind:   relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d live keys, which is its limit. Delete one first.", keyLimit),
+		}
 	}
 	if err != nil {
 		return answer{}, fmt.Errorf("create key: %w", err)
@@ -88,8 +94,10 @@ func (s *server) revokeKey(c *call) (answer, error) {
 	}
 	k, err := s.Store.RevokeKey(c.ctx(), c.account(), id, c.now, relay.ScopeKeys)
 	if errors.Is(err, relay.ErrLastKey) {
-		return answer{}, &relay.Error{Kind: relay.KindLimitExceeded,
-			Detail: "This is the account's last key with keys:manage, and without it nobody could make another. Create one first."}
+		return answer{}, &relay.Error{
+			Kind:   relay.KindLimitExceeded,
+			Detail: "This is the account's last key with keys:manage, and without it nobody could make another. Create one first.",
+		}
 	}
 	if err != nil {
 		return answer{}, found(fmt.Errorf("revoke key %s: %w", id, err), "key")

@@ -14,8 +14,10 @@ func TestAKeyIsShownOnce(t *testing.T) {
 	w := newWorld(t)
 	a := w.call("POST", "/api/v1/api-keys", `{"name":"CI"}`).is(201)
 	text, id := a.text("api_key"), a.text("id")
-	a.equal(map[string]any{"object": "api_key", "name": "CI", "prefix": text[:12], "scopes": []string{"webhooks:manage"},
-		"created_at": relay.FormatTime(w.clock.Now()), "expires_at": nil, "revoked_at": nil})
+	a.equal(map[string]any{
+		"object": "api_key", "name": "CI", "prefix": text[:12], "scopes": []string{"webhooks:manage"},
+		"created_at": relay.FormatTime(w.clock.Now()), "expires_at": nil, "revoked_at": nil,
+	})
 	for _, path := range []string{"/api/v1/api-keys", "/api/v1/api-keys/" + id} {
 		if a := w.call("GET", path, "").is(200); strings.Contains(a.raw, text) || strings.Contains(a.raw, `"api_key":"`) {
 			t.Errorf("GET %s shows the key: %s", path, a.raw)

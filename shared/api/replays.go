@@ -37,8 +37,10 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	r := relay.Replay{ID: relay.NewID(relay.ReplayPrefix, c.now), Account: c.account(), Select: selectBad, MaxPerSecond: 10,
-		Status: relay.ReplayRunning, CreatedAt: c.now, UpdatedAt: c.now, Until: c.now}
+	r := relay.Replay{
+		ID: relay.NewID(relay.ReplayPrefix, c.now), Account: c.account(), Select: selectBad, MaxPerSecond: 10,
+		Status: relay.ReplayRunning, CreatedAt: c.now, UpdatedAt: c.now, Until: c.now,
+	}
 	r.Since = need(o, "since", anInstant)
 	given := []string{"since"}
 	if until := field(o, "until", anInstant); until != nil {
@@ -67,8 +69,10 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if err := s.Store.CreateReplay(c.ctx(), r); err != nil {
 		return answer{}, fmt.Errorf("create replay: %w", err)
 	}
-	m := relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
-		EndpointID: ep.ID, Step: 1, DueAt: c.now, GiveUpAt: c.now.Add(relay.GiveUpAfter)}
+	m := relay.Message{
+		Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
+		EndpointID: ep.ID, Step: 1, DueAt: c.now, GiveUpAt: c.now.Add(relay.GiveUpAfter),
+	}
 	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
 		// Nothing will work on it: do not leave one that seems to run.
 		s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)

@@ -17,8 +17,10 @@ func TestAReplayIsStartedShownAndCancelled(t *testing.T) {
 	ep, now := w.createEndpoint(), w.clock.Now()
 	path := "/api/v1/webhooks/" + ep + "/replay"
 	a := w.call("POST", path, `{"since":"2026-05-10T00:00:00Z"}`).is(202)
-	want := map[string]any{"object": "webhook_replay", "endpoint_id": ep, "status": "running", "selection": "failed_or_skipped", "since": "2026-05-10T00:00:00.000Z",
-		"until": relay.FormatTime(now), "max_per_second": 10, "started": 0, "finished_at": nil}
+	want := map[string]any{
+		"object": "webhook_replay", "endpoint_id": ep, "status": "running", "selection": "failed_or_skipped", "since": "2026-05-10T00:00:00.000Z",
+		"until": relay.FormatTime(now), "max_per_second": 10, "started": 0, "finished_at": nil,
+	}
 	a.equal(want)
 	id := a.text("id")
 	msgs := queued(t, w.retries)
@@ -51,8 +53,10 @@ func TestAReplayIsStartedShownAndCancelled(t *testing.T) {
 func TestACompletedReplayStaysCompleted(t *testing.T) {
 	w := newWorld(t)
 	ep, now := w.createEndpoint(), w.clock.Now()
-	r := relay.Replay{ID: relay.NewID(relay.ReplayPrefix, now), Account: w.account, EndpointID: ep, Since: now.Add(-time.Hour), Until: now, Select: "all",
-		MaxPerSecond: 1, Status: relay.ReplayCompleted, Started: 3, CreatedAt: now, UpdatedAt: now, FinishedAt: now}
+	r := relay.Replay{
+		ID: relay.NewID(relay.ReplayPrefix, now), Account: w.account, EndpointID: ep, Since: now.Add(-time.Hour), Until: now, Select: "all",
+		MaxPerSecond: 1, Status: relay.ReplayCompleted, Started: 3, CreatedAt: now, UpdatedAt: now, FinishedAt: now,
+	}
 	if err := w.Store.CreateReplay(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -188,9 +188,11 @@ func (s *server) findWebhook(c *call, url string) (own, orphan string, err error
 }
 
 func (s *server) createWebhook(c *call, url string) error {
-	ep := relay.Endpoint{ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(), Name: "Sivi webhook", URL: url,
+	ep := relay.Endpoint{
+		ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(), Name: "Sivi webhook", URL: url,
 		EventTypes: generationTypes(), Format: relay.FormatSivi, Signatures: []relay.Scheme{relay.SchemeRivya},
-		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now, KeyID: c.key.ID}
+		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now, KeyID: c.key.ID,
+	}
 	s.newSecret(&ep) // shown by nobody: rotate-secret gives one to who wants to verify
 	if err := s.putEndpoint(c, ep); err != nil {
 		return err

@@ -61,8 +61,10 @@ func TestUpdateWebhookMakesOneEndpointForAKey(t *testing.T) {
 		t.Fatalf("%d endpoints, want one for the key", len(eps))
 	}
 	id := eps[0].ID
-	w.call("GET", "/api/v1/webhooks/"+id, "").is(200).equal(map[string]any{"url": "https://your-domain.com/webhook", "format": "sivi", "status": "active",
-		"event_types": []string{"generation.succeeded", "generation.failed", "generation.updated"}, "source_ids": []string{}, "signatures": []string{"rivya"}})
+	w.call("GET", "/api/v1/webhooks/"+id, "").is(200).equal(map[string]any{
+		"url": "https://your-domain.com/webhook", "format": "sivi", "status": "active",
+		"event_types": []string{"generation.succeeded", "generation.failed", "generation.updated"}, "source_ids": []string{}, "signatures": []string{"rivya"},
+	})
 	w.clock.Advance(time.Second)
 	w.update(w.key, siviPaths[0], `{"webhookUrl":"https://other.example.com/","more":{"x":[1]}}`).exactly(200, sivi200)
 	w.call("GET", "/api/v1/webhooks/"+id, "").is(200).equal(map[string]any{"url": "https://other.example.com/", "updated_at": relay.FormatTime(w.clock.Now())})
@@ -101,7 +103,8 @@ func TestUpdateWebhookJudgesAuthenticationFirst(t *testing.T) {
 
 func TestUpdateWebhookRefusesWrongInput(t *testing.T) {
 	w := newWorld(t)
-	for _, body := range []string{"", " ", "{", "null", "[]", `"https://a.example.com"`, "{}", `{"webhookUrl":null}`, `{"webhookUrl":7}`, `{"webhookUrl":""}`,
+	for _, body := range []string{
+		"", " ", "{", "null", "[]", `"https://a.example.com"`, "{}", `{"webhookUrl":null}`, `{"webhookUrl":7}`, `{"webhookUrl":""}`,
 		`{"webhookUrl":["https://a.example.com"]}`, `{"webhookurl":"https://a.example.com"}`, `{"webhookUrl":"http://a.example.com"}`,
 		`{"webhookUrl":"https://127.0.0.1/"}`, `{"webhookUrl":"https://u:p@a.example.com/"}`, `{"webhookUrl":"not a url"}`,
 		`{"webhookUrl":"https://a.example.com"}{}`, `{"webhookUrl":"https://a.example.com","webhookUrl":"https://b.example.com"}`,

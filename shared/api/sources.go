@@ -109,8 +109,10 @@ func (s *server) createSource(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	src := relay.Source{ID: relay.NewID(relay.SourcePrefix, c.now), Account: c.account(), Status: relay.Active,
-		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)), CreatedAt: c.now, UpdatedAt: c.now}
+	src := relay.Source{
+		ID: relay.NewID(relay.SourcePrefix, c.now), Account: c.account(), Status: relay.Active,
+		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)), CreatedAt: c.now, UpdatedAt: c.now,
+	}
 	f := takeSourceFields(o)
 	f.Name = new(need(o, "name", aLine))
 	if err := o.done(); err != nil {
@@ -130,8 +132,10 @@ func (s *server) createSource(c *call) (answer, error) {
 	}
 	err = s.Store.CreateSource(c.ctx(), src, sourceLimit)
 	if errors.Is(err, relay.ErrLimit) {
-		return answer{}, &relay.Error{Kind: relay.KindLimitExceeded,
-			Detail: fmt.Sprintf("The account has %d sources, which is its limit. Delete one first.", sourceLimit)}
+		return answer{}, &relay.Error{
+			Kind:   relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d sources, which is its limit. Delete one first.", sourceLimit),
+		}
 	}
 	if err != nil {
 		return answer{}, fmt.Errorf("create source: %w", err)
@@ -299,8 +303,10 @@ func (s *server) answerSource(c *call, status int, src relay.Source) (answer, er
 }
 
 func (s *server) sourceWire(c *call, src relay.Source) (wireSource, error) {
-	w := wireSource{ID: src.ID, Object: "webhook_source", Provider: src.Provider, Name: src.Name, Status: src.Status,
-		IngestURL: s.publicURL(c.r) + "/in/" + src.ID, CreatedAt: moment(src.CreatedAt), UpdatedAt: moment(src.UpdatedAt)}
+	w := wireSource{
+		ID: src.ID, Object: "webhook_source", Provider: src.Provider, Name: src.Name, Status: src.Status,
+		IngestURL: s.publicURL(c.r) + "/in/" + src.ID, CreatedAt: moment(src.CreatedAt), UpdatedAt: moment(src.UpdatedAt),
+	}
 	if src.Provider == relay.Rivya {
 		w.SecretSet = new(src.Secret != "")
 		return w, nil

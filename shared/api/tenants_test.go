@@ -30,8 +30,10 @@ func TestAForeignIDIsAnsweredAsAnUnknownOne(t *testing.T) {
 	_, _, w.key = w.newAccount("second")
 	mine := w.createEndpoint()
 	now := w.clock.Now()
-	unknown := map[string]string{"webhooks": relay.NewID(relay.EndpointPrefix, now), "sources": relay.NewID(relay.SourcePrefix, now),
-		"webhook-events": relay.NewID(relay.EventPrefix, now), "replays": relay.NewID(relay.ReplayPrefix, now), "api-keys": relay.NewID(relay.KeyPrefix, now)}
+	unknown := map[string]string{
+		"webhooks": relay.NewID(relay.EndpointPrefix, now), "sources": relay.NewID(relay.SourcePrefix, now),
+		"webhook-events": relay.NewID(relay.EventPrefix, now), "replays": relay.NewID(relay.ReplayPrefix, now), "api-keys": relay.NewID(relay.KeyPrefix, now),
+	}
 	foreign := map[string]string{"webhooks": ep, "sources": src, "webhook-events": "evt_theirs", "replays": replay, "api-keys": w.keyID}
 	bodies := map[string]string{"replay": `{"since":"2026-05-10T00:00:00Z"}`, "expect": `{"request_ids":["r"]}`, "{id}": `{"name":"taken"}`}
 	tried := 0
@@ -103,9 +105,11 @@ func TestACursorIsGoodForItsListAlone(t *testing.T) {
 		w.record("o"+id, other, relay.AttemptFailed, 0)
 	}
 	deliveries := "/api/v1/webhooks/" + ep + "/deliveries?limit=1"
-	lists := []string{"/api/v1/webhooks?limit=1", deliveries, deliveries + "&status=failed", deliveries + "&final=true",
+	lists := []string{
+		"/api/v1/webhooks?limit=1", deliveries, deliveries + "&status=failed", deliveries + "&final=true",
 		"/api/v1/webhooks/" + other + "/deliveries?limit=1", "/api/v1/webhook-events?limit=1", "/api/v1/webhook-events?limit=1&status=failed",
-		"/api/v1/webhook-events?limit=1&since=2026-05-11T00:00:00Z", "/api/v1/webhook-events?limit=1&until=2030-05-11T00:00:00Z"}
+		"/api/v1/webhook-events?limit=1&since=2026-05-11T00:00:00Z", "/api/v1/webhook-events?limit=1&until=2030-05-11T00:00:00Z",
+	}
 	cursors := make([]string, len(lists))
 	for i, path := range lists {
 		cursors[i] = w.call("GET", path, "").is(200).text("next_cursor")

@@ -55,12 +55,14 @@ type wireEndpoint struct {
 }
 
 func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
-	return wireEndpoint{ID: e.ID, Object: "webhook_endpoint", Name: e.Name, URL: e.URL,
+	return wireEndpoint{
+		ID: e.ID, Object: "webhook_endpoint", Name: e.Name, URL: e.URL,
 		EventTypes: orEmpty(e.EventTypes), Status: e.Status, SecretPreview: e.SecretPreview,
 		LastSuccessAt: moment(n.LastSuccessAt), LastFailureAt: moment(n.LastFailureAt), FailureCount: n.FailureCount,
 		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt), DisabledAt: moment(e.DisabledAt),
 		RevokedAt: moment(e.RevokedAt), Format: e.Format, Signatures: orEmpty(e.Signatures),
-		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health()}
+		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(),
+	}
 }
 
 func orEmpty[T any](s []T) []T {
@@ -95,9 +97,11 @@ type wireAttemptError struct {
 }
 
 func attemptWire(a relay.Attempt) wireAttempt {
-	w := wireAttempt{ID: a.ID, Object: "webhook_delivery", EventID: a.EventID, EventType: a.EventType,
+	w := wireAttempt{
+		ID: a.ID, Object: "webhook_delivery", EventID: a.EventID, EventType: a.EventType,
 		EndpointID: a.EndpointID, Status: a.Status, Final: a.Final, Attempt: a.Number, Run: a.Run, RequestID: a.RequestID,
-		DurationMS: a.Duration.Milliseconds(), CreatedAt: moment(a.CreatedAt), NextAttemptAt: moment(a.NextAttemptAt)}
+		DurationMS: a.Duration.Milliseconds(), CreatedAt: moment(a.CreatedAt), NextAttemptAt: moment(a.NextAttemptAt),
+	}
 	if a.HTTPStatus != 0 {
 		w.HTTPStatus, w.ResponseSnippet = &a.HTTPStatus, &a.Snippet
 	}
@@ -120,8 +124,10 @@ type wireEvent struct {
 }
 
 func eventWire(e relay.EventSummary) wireEvent {
-	return wireEvent{ID: e.ID, Object: "webhook_event", Type: e.Type, APIVersion: relay.APIVersion,
-		CreatedAt: moment(e.CreatedAt), SourceID: textOrNull(e.SourceID), VerifiedBy: e.VerifiedBy, Test: e.Test, Status: e.Status}
+	return wireEvent{
+		ID: e.ID, Object: "webhook_event", Type: e.Type, APIVersion: relay.APIVersion,
+		CreatedAt: moment(e.CreatedAt), SourceID: textOrNull(e.SourceID), VerifiedBy: e.VerifiedBy, Test: e.Test, Status: e.Status,
+	}
 }
 
 type wireEventDetail struct {
@@ -164,8 +170,10 @@ type wireKey struct {
 }
 
 func keyWire(k relay.Key) wireKey {
-	return wireKey{ID: k.ID, Object: "api_key", Name: k.Name, Prefix: k.Prefix, Scopes: orEmpty(slices.Clone(k.Scopes)),
-		CreatedAt: moment(k.CreatedAt), ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt)}
+	return wireKey{
+		ID: k.ID, Object: "api_key", Name: k.Name, Prefix: k.Prefix, Scopes: orEmpty(slices.Clone(k.Scopes)),
+		CreatedAt: moment(k.CreatedAt), ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt),
+	}
 }
 
 type wireSource struct {
@@ -199,8 +207,10 @@ type wireExpectation struct {
 }
 
 func expectationWire(x relay.Expectation) wireExpectation {
-	w := wireExpectation{Object: "expectation", SourceID: x.SourceID, RequestID: x.RequestID, Status: "waiting",
-		Asked: x.Asked, NextAskAt: moment(x.NextAt), GiveUpAt: moment(x.GiveUpAt), EventID: textOrNull(x.EventID), CreatedAt: moment(x.CreatedAt)}
+	w := wireExpectation{
+		Object: "expectation", SourceID: x.SourceID, RequestID: x.RequestID, Status: "waiting",
+		Asked: x.Asked, NextAskAt: moment(x.NextAt), GiveUpAt: moment(x.GiveUpAt), EventID: textOrNull(x.EventID), CreatedAt: moment(x.CreatedAt),
+	}
 	switch {
 	case x.EventID != "":
 		w.Status, w.NextAskAt = "resolved", moment{}
@@ -230,7 +240,9 @@ func replayWire(r relay.Replay) wireReplay {
 	if selection == selectBad {
 		selection = "failed_or_skipped"
 	}
-	return wireReplay{ID: r.ID, Object: "webhook_replay", EndpointID: r.EndpointID, Status: r.Status, Selection: selection,
+	return wireReplay{
+		ID: r.ID, Object: "webhook_replay", EndpointID: r.EndpointID, Status: r.Status, Selection: selection,
 		Since: moment(r.Since), Until: moment(r.Until), MaxPerSecond: r.MaxPerSecond, Started: r.Started,
-		CreatedAt: moment(r.CreatedAt), UpdatedAt: moment(r.UpdatedAt), FinishedAt: moment(r.FinishedAt)}
+		CreatedAt: moment(r.CreatedAt), UpdatedAt: moment(r.UpdatedAt), FinishedAt: moment(r.FinishedAt),
+	}
 }
