@@ -319,7 +319,7 @@ func (endless) Read(p []byte) (int, error) {
 
 func TestOverARealConnection(t *testing.T) {
 	w := newWorld(t)
-	srv := httptest.NewServer(w.h)
+	srv := httptest.NewServer(New(w.Config))
 	defer srv.Close()
 	big := bytes.Repeat([]byte(" "), relay.MaxPayload+1)
 	req, _ := http.NewRequest("POST", srv.URL+"/api/v1/webhook-events", io.MultiReader(bytes.NewReader(big))) // chunked
