@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"hookferry/shared/relay"
@@ -230,7 +231,7 @@ func (w *work) keep(ctx context.Context, a relay.Attempt, j job) (relay.Delivery
 		// who make this one, the first to record it has the successor.
 		return j.pending(), outcomeLater, w.recordLater(ctx, a, j, err)
 	}
-	w.count(a)
+	w.count(ctx, a)
 	if existing != nil {
 		a = *existing
 	}
@@ -246,7 +247,7 @@ func (w *work) recordLater(ctx context.Context, a relay.Attempt, j job, cause er
 	if err := w.retries.send(ctx, m); err != nil {
 		return fmt.Errorf("record attempt: %w; and its outcome could not be queued: %w", cause, err)
 	}
-	w.count(a)
+	w.count(ctx, a)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.later++
@@ -273,7 +274,9 @@ func (w *work) follow(ctx context.Context, a relay.Attempt, j job, again bool) e
 	return nil
 }
 
-func (w *work) count(a relay.Attempt) {
+// count counts an attempt, and writes a line about a failed one, by which the
+// operator finds out whose endpoint fails and why.
+func (w *work) count(ctx context.Context, a relay.Attempt) {
 	switch a.Status {
 	case relay.AttemptSucceeded:
 		w.line.Count(telemetry.Delivered, 1)
@@ -281,6 +284,10 @@ func (w *work) count(a relay.Attempt) {
 		w.line.Count(telemetry.Skipped, 1)
 	case relay.AttemptFailed:
 		w.line.CountClass(telemetry.AttemptsFailed, string(a.ErrorCode))
+		w.Log.Outcome(ctx, "attempt failed", slog.String("account", a.Account), slog.String("endpoint", a.EndpointID),
+			slog.String("event", a.EventID), slog.String("code", string(a.ErrorCode)), slog.Int("http_status", a.HTTPStatus),
+			slog.Int("run", a.Run), slog.Int("attempt", a.Number), slog.Bool("final", a.Final),
+			slog.String("request_id", a.RequestID), slog.Float64("duration_ms", float64(a.Duration.Microseconds())/1000))
 		if a.Final {
 			w.line.Count(telemetry.Exhausted, 1)
 		}
