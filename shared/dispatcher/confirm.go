@@ -79,6 +79,9 @@ func (w *work) confirm(ctx context.Context, m relay.Message) error {
 		return err
 	}
 	return w.question(ctx, ev, m, endpoints, m.Number, func(ds []relay.Delivery) error {
+		if !listed { // its own message came too late to ask
+			return w.Store.ListEvent(ctx, ev.Event, ds)
+		}
 		// The confirmation comes last, so that a crash before it leaves it open.
 		for _, d := range ds {
 			if err := w.save(ctx, ev, d); err != nil {
