@@ -187,7 +187,12 @@ func (s *server) audit(c *call, action, object string, fields ...string) {
 	if s.Audit == nil {
 		return
 	}
-	s.Audit.LogAttrs(c.ctx(), slog.LevelInfo, "audit", slog.String("request_id", c.id),
-		slog.String("account", c.key.Account), slog.String("key", c.key.ID),
-		slog.String("action", action), slog.String("object", object), slog.Any("fields", slices.Clone(fields)))
+	attrs := []slog.Attr{
+		slog.String("request_id", c.id), slog.String("account", c.key.Account), slog.String("key", c.key.ID),
+		slog.String("action", action), slog.String("object", object),
+	}
+	if len(fields) > 0 {
+		attrs = append(attrs, slog.Any("fields", slices.Clone(fields)))
+	}
+	s.Audit.LogAttrs(c.ctx(), slog.LevelInfo, "audit", attrs...)
 }
