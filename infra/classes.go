@@ -13,6 +13,6 @@ var attemptClasses = []string{
 // rejectReasons are the reasons for which the receiver refuses a call. A test
 // holds them against its code.
 var rejectReasons = []string{
-	"body", "body_cut", "id_mismatch", "method", "path", "signature_malformed", "signature_mismatch", "signature_missing", "signature_stale",
+	"body", "body_cut", "id_mismatch", "method", "no_secret", "path", "signature_malformed", "signature_mismatch", "signature_missing", "signature_stale",
 	"source", "token", "too_large",
 }

@@ -21,6 +21,8 @@ func (s *stack) addDashboard() {
 		DashboardName:   s.name("relay"),
 		DefaultInterval: awscdk.Duration_Hours(jsii.Number(3)),
 	})
+	// Not every region takes tags on a dashboard yet.
+	s.dashboard.Node().DefaultChild().(awscloudwatch.CfnDashboard).AddPropertyDeletionOverride(jsii.String("Tags"))
 	row := func(widgets ...awscloudwatch.IWidget) { s.dashboard.AddWidgets(widgets...) }
 	heading := func(text string) {
 		row(awscloudwatch.NewTextWidget(&awscloudwatch.TextWidgetProps{

@@ -69,7 +69,8 @@ func (s *stack) tagMap() *map[string]*string {
 
 func (s *stack) addRoutes() {
 	integrations := map[string]awsapigatewayv2.CfnIntegration{}
-	for name, id := range map[string]string{"api": "IntegrationApi", "receiver": "IntegrationReceiver"} {
+	for _, n := range [][2]string{{"api", "IntegrationApi"}, {"receiver", "IntegrationReceiver"}} {
+		name, id := n[0], n[1]
 		integrations[name] = awsapigatewayv2.NewCfnIntegration(s.Stack, jsii.String(id), &awsapigatewayv2.CfnIntegrationProps{
 			ApiId: s.gateway.Ref(), IntegrationType: jsii.String("AWS_PROXY"),
 			IntegrationUri: s.functions[name].FunctionArn(), PayloadFormatVersion: jsii.String("2.0"),

@@ -49,7 +49,7 @@ var queries = []query{
 | sort duration_ms desc
 | limit 50`},
 	{"QueryAudit", "7 who changed what", []string{"api"}, `filter msg = "audit"
-| fields @timestamp, account, key, action, object, fields, request
+| fields @timestamp, account, key, action, object, fields, request_id
 | sort @timestamp desc
 | limit 200`},
 	{"QueryRoutes", "8 calls by route and status", []string{"access"}, `stats count(*) as calls, pct(latencyMs, 99) as p99_ms by routeKey, status

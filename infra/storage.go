@@ -65,7 +65,8 @@ func (s *stack) addKeyring() {
 
 func (s *stack) addLanes() {
 	s.lanes = map[string]lane{}
-	for name, id := range map[string]string{"events": "Events", "retries": "Retries"} {
+	for _, n := range [][2]string{{"events", "Events"}, {"retries", "Retries"}} {
+		name, id := n[0], n[1]
 		// A dead-letter queue names the queue that may use it, which names it: a
 		// circle, unless one goes by its fixed name.
 		source := awssqs.Queue_FromQueueArn(s.Stack, jsii.String(id+"Source"), s.FormatArn(&awscdk.ArnComponents{

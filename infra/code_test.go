@@ -1,0 +1,418 @@
+//go:build cdk
+
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hookferry/shared/config"
+	"hookferry/shared/relay"
+	"hookferry/shared/seal"
+)
+
+// parse returns the files of a package of this module, without tests.
+func parse(t *testing.T, dir string) []*ast.File {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s: %d files, %v", dir, len(names), err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// constant returns the text of a constant of a file.
+func constant(t *testing.T, file, name string) string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if obj := f.Scope.Lookup(name); obj != nil {
+		if spec, ok := obj.Decl.(*ast.ValueSpec); ok {
+			text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+	}
+	t.Fatalf("%s has no constant %s", file, name)
+	return ""
+}
+
+// closure returns the module's packages that a program imports, itself first.
+func closure(t *testing.T, program string) []string {
+	t.Helper()
+	all := []string{program}
+	for i := 0; i < len(all); i++ {
+		for _, f := range parse(t, all[i]) {
+			for _, imp := range f.Imports {
+				path, _ := strconv.Unquote(imp.Path.Value)
+				if dir, ok := strings.CutPrefix(path, "hookferry/"); ok && !slices.Contains(all, dir) {
+					all = append(all, dir)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// lambdaSets are the variables that Lambda gives every function, and those that
+// only point tests at stand-ins.
+var lambdaSets = regexp.MustCompile(`^(AWS_REGION|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|AWS_LAMBDA_FUNCTION_NAME|AWS_ENDPOINT_URL_\w*)$`)
+
+func TestTheStackSetsWhatTheFunctionsReadAndNothingElse(t *testing.T) {
+	read := map[string]bool{}
+	_, err := config.Load(func(name string) (string, bool) { read[name] = true; return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What reads the environment otherwise.
+	variable := regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
+	for _, f := range functions {
+		for _, dir := range closure(t, "functions/"+f.name) {
+			if dir == "shared/config" {
+				continue
+			}
+			for _, file := range parse(t, dir) {
+				ast.Inspect(file, func(n ast.Node) bool {
+					call, ok := n.(*ast.CallExpr)
+					if !ok || len(call.Args) == 0 || !strings.Contains(strings.ToLower(name(call.Fun)), "lookup") && name(call.Fun) != "Getenv" {
+						return true
+					}
+					if lit, ok := call.Args[0].(*ast.BasicLit); ok {
+						if v, _ := strconv.Unquote(lit.Value); variable.MatchString(v) && !lambdaSets.MatchString(v) {
+							read[v] = true
+						}
+					}
+					return true
+				})
+			}
+		}
+	}
+	// A function that is told to deliver to private addresses refuses to start.
+	delete(read, "ALLOW_PRIVATE_DESTINATIONS")
+	both(t, func(t *testing.T, tpl template) {
+		for _, f := range functions {
+			set := map[string]bool{}
+			for v := range tpl.function(t, f.name).at("Environment.Variables").(map[string]any) {
+				set[v] = true
+			}
+			if diff := cmp.Diff(read, set); diff != "" {
+				t.Errorf("%s (-read +set):\n%s", f.name, diff)
+			}
+		}
+	})
+}
+
+func TestTheFunctionsStartWithWhatTheStackSets(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		for _, f := range functions {
+			env := tpl.function(t, f.name).at("Environment.Variables").(map[string]any)
+			got, err := config.Load(func(name string) (string, bool) {
+				v, ok := env[name].(string)
+				if !ok && env[name] != nil {
+					return "https://example.com/" + strings.ToLower(name), true // a reference; what it resolves to is AWS's
+				}
+				return v, ok
+			})
+			if err != nil {
+				t.Errorf("%s: %v", f.name, err)
+				continue
+			}
+			if stageOf(tpl) == "prod" && (got.HeaderPrefix != "Acme" || got.Shards != 16 || got.RetrySchedule.String() != "0s,30s,10m0s" || got.EndpointLimit != 50) {
+				t.Errorf("%s: settings do not arrive: %+v", f.name, got)
+			}
+		}
+	})
+}
+
+// name returns what a call calls: the last part of its name.
+func name(e ast.Expr) string {
+	switch x := e.(type) {
+	case *ast.SelectorExpr:
+		return x.Sel.Name
+	case *ast.Ident:
+		return x.Name
+	}
+	return ""
+}
+
+// parseGenerated checks that what Secrets Manager makes is a keyring.
+func parseGenerated(t *testing.T, secret resource) {
+	t.Helper()
+	form := secret.at("GenerateSecretString.SecretStringTemplate").(string)
+	n := int(secret.at("GenerateSecretString.PasswordLength").(float64))
+	made := strings.TrimSuffix(form, "}") + `,"generated":"` + strings.Repeat("aB3", n)[:n] + `"}`
+	if ring, err := seal.Parse([]byte(made)); err != nil || len(ring.Versions()) != 1 {
+		t.Errorf("%s: %v", made, err)
+	}
+}
+
+// written returns all text constants of the packages that the functions are of.
+func written(t *testing.T) map[string]bool {
+	t.Helper()
+	texts := map[string]bool{}
+	for _, f := range functions {
+		for _, dir := range closure(t, "functions/"+f.name) {
+			for _, file := range parse(t, dir) {
+				ast.Inspect(file, func(n ast.Node) bool {
+					if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+						if v, err := strconv.Unquote(lit.Value); err == nil {
+							texts[v] = true
+						}
+					}
+					return true
+				})
+			}
+		}
+	}
+	return texts
+}
+
+func TestQueriesReadWhatTheFunctionsWrite(t *testing.T) {
+	texts := written(t)
+	for text := range map[string]bool{"level": true, "msg": true, "time": true} {
+		texts[text] = true // slog's own
+	}
+	word := regexp.MustCompile(`"[a-zA-Z ]+_?"|[a-z@][a-zA-Z0-9_@]*`)
+	keywords := strings.Fields("filter stats count latest by as sort desc asc limit fields ispresent or pct sum and @timestamp @log")
+	for _, q := range queries {
+		named := slices.Clone(keywords)
+		for _, m := range regexp.MustCompile(` as (\w+)`).FindAllStringSubmatch(q.text, -1) {
+			named = append(named, m[1])
+		}
+		for _, w := range word.FindAllString(q.text, -1) {
+			w = strings.Trim(w, `"`)
+			ours := texts[w] || texts[strings.TrimSuffix(w, "_max")]
+			if slices.Contains(q.logs, "access") {
+				ours = accessLine[w] != ""
+			}
+			if !ours && !slices.Contains(named, w) && w != "evt_" && w != "req_" && w != "ERROR" {
+				t.Errorf("query %q reads %q, which no function writes", q.name, w)
+			}
+		}
+	}
+	for _, line := range []string{lineAttemptFailed, lineAudit} {
+		if !texts[line] {
+			t.Errorf("no function writes a line %q", line)
+		}
+	}
+}
+
+func TestTheReasonsAndClassesOfTheDashboardAreThoseOfTheCode(t *testing.T) {
+	found := map[string]bool{}
+	for _, f := range parse(t, "shared/receiver") {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && name(call.Fun) == "refusal" {
+				if lit, ok := call.Args[0].(*ast.BasicLit); ok {
+					v, _ := strconv.Unquote(lit.Value)
+					found[v] = true
+				}
+			}
+			return true
+		})
+	}
+	want := map[string]bool{}
+	for _, r := range rejectReasons {
+		want[r] = true
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("reasons (-dashboard +receiver):\n%s", diff)
+	}
+	codes := map[string]bool{string(relay.CodeEndpointDisabled): true} // of skipped ones
+	for _, c := range attemptClasses {
+		codes[c] = true
+	}
+	declared := map[string]bool{}
+	for _, f := range parse(t, "shared/relay") {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok && spec.Type != nil && name(spec.Type) == "ErrorCode" {
+				v, _ := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				declared[v] = true
+			}
+			return true
+		})
+	}
+	if diff := cmp.Diff(codes, declared); diff != "" {
+		t.Errorf("classes (-dashboard +relay):\n%s", diff)
+	}
+}
+
+func TestEveryMetricOfOursThatIsShownIsWrittenByThatFunction(t *testing.T) {
+	// Names of package telemetry's constants, by what they say.
+	constants := map[string]string{}
+	for _, f := range parse(t, "shared/telemetry") {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok && spec.Type != nil && (name(spec.Type) == "Count" || name(spec.Type) == "Measure") {
+				v, _ := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				constants[v] = spec.Names[0].Name
+			}
+			return true
+		})
+	}
+	writes := map[string]map[string]bool{}
+	for _, f := range functions {
+		writes[f.name] = map[string]bool{}
+		for _, dir := range closure(t, "functions/"+f.name) {
+			if dir == "shared/telemetry" {
+				continue
+			}
+			for _, file := range parse(t, dir) {
+				ast.Inspect(file, func(n ast.Node) bool {
+					if sel, ok := n.(*ast.SelectorExpr); ok && name(sel.X) == "telemetry" {
+						writes[f.name][sel.Sel.Name] = true
+					}
+					return true
+				})
+			}
+		}
+	}
+	raw := string(synthDefaultsRaw(t))
+	shown := regexp.MustCompile(`\\?"Hookferry\\?",\\?"([a-z_]+)\\?",\\?"Function\\?",\\?"([a-z]+)\\?"`).FindAllStringSubmatch(raw, -1)
+	if len(shown) < 20 {
+		t.Fatalf("%d metrics on the dashboard", len(shown))
+	}
+	check := func(metric, function string) {
+		base := metric
+		for _, c := range []string{"attempts_failed", "rejected"} {
+			if strings.HasPrefix(metric, c+"_") {
+				base = c
+			}
+		}
+		if constants[base] == "" || !writes[function][constants[base]] {
+			t.Errorf("%s of %s is shown, and not written", metric, function)
+		}
+	}
+	for _, m := range shown {
+		check(m[1], m[2])
+	}
+	for id, a := range templates(t)["defaults"].of("AWS::CloudWatch::Alarm") {
+		list := []any{map[string]any{"MetricStat": map[string]any{"Metric": map[string]any{"Namespace": a.at("Namespace"), "MetricName": a.at("MetricName"), "Dimensions": a.at("Dimensions")}}}}
+		if metrics, ok := a.at("Metrics").([]any); ok {
+			list = metrics
+		}
+		for _, m := range list {
+			if at(m, "MetricStat.Metric.Namespace") != "Hookferry" {
+				continue
+			}
+			dims := map[any]any{}
+			for _, d := range at(m, "MetricStat.Metric.Dimensions").([]any) {
+				dims[at(d, "Name")] = at(d, "Value")
+			}
+			if dims["Stage"] != "dev" || len(dims) != 2 {
+				t.Errorf("%s: dimensions %v", id, dims)
+			}
+			check(at(m, "MetricStat.Metric.MetricName").(string), dims["Function"].(string))
+		}
+	}
+	for _, m := range liveMetrics {
+		function, metric, _ := strings.Cut(m, " ")
+		check(metric, function)
+	}
+}
+
+func synthDefaultsRaw(t *testing.T) []byte {
+	t.Helper()
+	templates(t)
+	return synthDefaults.raw
+}
+
+func TestParametersSayWhatIsWrong(t *testing.T) {
+	none := func(string) ([]byte, error) { return nil, fs.ErrNotExist }
+	for says, context := range map[string]map[string]any{
+		"there is no parameter alarmMail; there are stage":  {"alarmMail": "a@example.com"},
+		`parameter stage: "Prod" is not lower-case letters`: {"stage": "Prod"},
+		"both or neither":                                       {"domainName": "hooks.example.com"},
+		"parameter certificateArn":                              {"certificateArn": "arn:x", "domainName": "hooks.example.com"},
+		"must not be tighter than managementRate (300)":         {"inboundRate": "200", "managementRate": "300"},
+		`parameter eventsConcurrency: "1" is not a whole`:       {"eventsConcurrency": "1"},
+		`parameter retriesConcurrency: "1001" is not a whole`:   {"retriesConcurrency": "1001"},
+		"parameter logRetentionDays: \"31\" is not one of":      {"logRetentionDays": "31"},
+		"parameter retentionDays:":                              {"retentionDays": "0"},
+		"parameter retrySchedule:":                              {"retrySchedule": "0s,soon"},
+		"parameter deliveryTimeout:":                            {"deliveryTimeout": "31s"},
+		"parameter expectFirst:":                                {"expectFirst": "20h", "expectGiveUp": "10h"},
+		"parameter shards:":                                     {"shards": "12"},
+		"parameter headerPrefix:":                               {"headerPrefix": "X"},
+		"parameter siviBaseUrl:":                                {"siviBaseUrl": "https://127.0.0.1"},
+		"parameter logLevel: \"warn\" would drop the audit":     {"logLevel": "warn"},
+		"parameter alarmEmail:":                                 {"alarmEmail": "nobody"},
+		"parameter deletionProtection:":                         {"deletionProtection": "perhaps"},
+		`parameter warmWrites: "3999" is neither 0 nor`:         {"warmWrites": "3999"},
+		"parameter traceRate:":                                  {"traceRate": "2"},
+		"parameter tags:":                                       {"tags": "team"},
+		"parameter revision:":                                   {"revision": "a b"},
+		"parameter stage: want a text, a number, true or false": {"stage": []any{"dev"}},
+	} {
+		if _, err := ReadParameters(context, none); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: got %v, want %q", context, err, says)
+		}
+	}
+	// All that is wrong is said at once.
+	_, err := ReadParameters(map[string]any{"shards": "12", "alarmEmail": "x", "traceRate": "2"}, none)
+	if err == nil || strings.Count(err.Error(), "parameter ") != 2 {
+		t.Errorf("got %v", err)
+	}
+	if p, err := ReadParameters(map[string]any{"@aws-cdk/x": true, "aws:cdk:y": 1}, none); err != nil || p.Stage != "dev" || p.DeletionProtection {
+		t.Errorf("defaults: %+v, %v", p, err)
+	}
+}
+
+func TestAStageKeepsItsParametersInAFile(t *testing.T) {
+	files := map[string]string{
+		"stages/prod.json":  `{"alarmEmail":"oncall@example.com","eventsConcurrency":200,"deletionProtection":false}`,
+		"stages/other.json": `{"stage":"prod"}`, "stages/typo.json": `{"alarmMail":"x"}`, "stages/bad.json": `{`,
+	}
+	read := func(name string) ([]byte, error) {
+		if text, ok := files[name]; ok {
+			return []byte(text), nil
+		}
+		return nil, fs.ErrNotExist
+	}
+	p, err := ReadParameters(map[string]any{"stage": "prod", "eventsConcurrency": "300"}, read)
+	if err != nil || p.AlarmEmail != "oncall@example.com" || p.EventsConcurrency != 300 || p.DeletionProtection {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	for _, stage := range []string{"other", "typo", "bad"} {
+		if _, err := ReadParameters(map[string]any{"stage": stage}, read); err == nil {
+			t.Errorf("stages/%s.json is taken", stage)
+		}
+	}
+}
+
+func TestEveryStageFileIsValid(t *testing.T) {
+	files, err := filepath.Glob("stages/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		stage := strings.TrimSuffix(filepath.Base(file), ".json")
+		if _, err := ReadParameters(map[string]any{"stage": stage}, os.ReadFile); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}

@@ -1,0 +1,340 @@
+//go:build cdk
+
+package main
+
+import (
+	"go/ast"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// granted returns the actions that the role of a function allows, by resource.
+func granted(t *testing.T, tpl template, function string) map[string]map[string]bool {
+	t.Helper()
+	fn := tpl.function(t, function)
+	role := tpl.Resources[getAtt(fn.at("Role"))]
+	if role.at("ManagedPolicyArns") != nil {
+		t.Errorf("%s has managed policies", function)
+	}
+	all := map[string]map[string]bool{}
+	add := func(document any) {
+		for _, st := range at(document, "Statement").([]any) {
+			if at(st, "Effect") != "Allow" || at(st, "NotAction") != nil || at(st, "NotResource") != nil {
+				t.Errorf("%s: %v", function, st)
+			}
+			for _, res := range list(at(st, "Resource")) {
+				name := resourceName(tpl, res)
+				for _, action := range list(at(st, "Action")) {
+					if all[name] == nil {
+						all[name] = map[string]bool{}
+					}
+					all[name][action.(string)] = true
+				}
+			}
+		}
+	}
+	for _, p := range list(role.at("Policies")) {
+		add(at(p, "PolicyDocument"))
+	}
+	for _, typ := range []string{"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"} {
+		for id := range tpl.of(typ) {
+			t.Errorf("%s: policies are in the roles, where the tests look", id)
+		}
+	}
+	return all
+}
+
+func list(v any) []any {
+	if l, ok := v.([]any); ok {
+		return l
+	}
+	if v == nil {
+		return nil
+	}
+	return []any{v}
+}
+
+// resourceName returns what a policy's resource is: the name of a queue without
+// its stage, "table" and so on.
+func resourceName(tpl template, res any) string {
+	id := getAtt(res)
+	if ref, ok := at(res, "Ref").(string); ok {
+		id = ref
+	}
+	r := tpl.Resources[id]
+	switch r.Type {
+	case "AWS::SQS::Queue":
+		return strings.SplitN(r.at("QueueName").(string), "-", 3)[2]
+	case "AWS::DynamoDB::Table":
+		return onTable
+	case "AWS::SecretsManager::Secret":
+		return onKeyring
+	case "AWS::Logs::LogGroup":
+		return "log " + r.at("LogGroupName").(string)
+	}
+	return text(res)
+}
+
+func TestRolesNameEveryActionAndEveryResource(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		for _, f := range functions {
+			for res, actions := range granted(t, tpl, f.name) {
+				traces := slices.Sorted(maps.Keys(actions))
+				if res == "*" && cmp.Equal(traces, []string{"xray:PutTelemetryRecords", "xray:PutTraceSegments"}) && stageOf(tpl) == "dev" {
+					continue // X-Ray has no resources
+				}
+				if strings.Contains(res, "*") {
+					t.Errorf("%s: %v on %s", f.name, traces, res)
+				}
+				for _, a := range traces {
+					if strings.Contains(a, "*") || !strings.Contains(a, ":") {
+						t.Errorf("%s: action %s on %s", f.name, a, res)
+					}
+				}
+			}
+		}
+	})
+}
+
+// platform is what Lambda itself does with a function's role: it writes the
+// function's log, polls its queues and sends its traces.
+var platform = map[string][]string{
+	"logs:": {"logs:CreateLogStream", "logs:PutLogEvents"},
+	"xray:": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+}
+
+// TestWhatIsGrantedIsUsedAndTheReverse derives from the source what each
+// function calls: the methods of the ports that its packages use, what those
+// methods do in the adapters, and which actions that needs.
+func TestWhatIsGrantedIsUsedAndTheReverse(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		for _, f := range functions {
+			got := granted(t, tpl, f.name)
+			want := needs(t, f.name)
+			for _, actions := range platform {
+				for _, a := range actions {
+					for res := range got {
+						if strings.HasPrefix(res, "log /hookferry/") && strings.HasSuffix(res, "/"+f.name) || res == "*" {
+							delete(got[res], a)
+						}
+						if len(got[res]) == 0 {
+							delete(got, res)
+						}
+					}
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-used +granted):\n%s", f.name, diff)
+			}
+		}
+	})
+}
+
+// needs returns the actions that the code of a function uses, by resource.
+func needs(t *testing.T, function string) map[string]map[string]bool {
+	t.Helper()
+	methods := ports(t)
+	used := map[string]bool{}
+	for _, dir := range closure(t, "functions/"+function) {
+		// Adapters and what wraps them forward everything; relay declares it.
+		if slices.Contains([]string{"shared/dynamo", "shared/sqsqueue", "shared/cache", "shared/relay", "shared/awsruntime"}, dir) {
+			continue
+		}
+		for _, file := range parse(t, dir) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				// A call of a port's method; maps.Keys is none.
+				if call, ok := n.(*ast.CallExpr); ok {
+					if sel, ok := call.Fun.(*ast.SelectorExpr); ok && methods[sel.Sel.Name] && !imports(file, name(sel.X)) {
+						used[sel.Sel.Name] = true
+					}
+				}
+				return true
+			})
+		}
+	}
+	all := map[string]map[string]bool{}
+	add := func(resource string, actions ...string) {
+		for _, a := range actions {
+			if all[resource] == nil {
+				all[resource] = map[string]bool{}
+			}
+			all[resource][a] = true
+		}
+	}
+	for method, actions := range adapter(t, "shared/dynamo") {
+		if used[method] {
+			add(onTable, actions...)
+		}
+	}
+	queue := adapter(t, "shared/sqsqueue")
+	lanes := map[string][]string{"receiver": {onEvents}, "api": {onEvents, onRetries}, "dispatcher": {onEvents, onRetries}}[function]
+	// Which lanes: what the main hands on.
+	for _, file := range parse(t, "functions/"+function) {
+		fields := map[string]bool{}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && name(sel.X) == "rt" {
+				fields[sel.Sel.Name] = true
+			}
+			return true
+		})
+		if len(fields) > 0 && (!fields["Events"] || fields["Retries"] != slices.Contains(lanes, onRetries)) {
+			t.Errorf("%s hands on %v, and the test takes it for %v", function, fields, lanes)
+		}
+	}
+	for _, lane := range lanes {
+		for _, method := range []string{"Send", "Receive", "Delete", "Hide"} {
+			// In a Lambda, Receive and Delete are the mapping's.
+			if used[method] && method != "Receive" && method != "Delete" {
+				add(lane, queue[method]...)
+			}
+		}
+		if used["Bury"] {
+			add(lane+"-dead", queue["Bury"]...)
+		}
+		if function == "dispatcher" {
+			add(lane, consume...)
+		}
+	}
+	for _, actions := range adapter(t, "shared/awsruntime") {
+		for _, a := range actions {
+			if strings.HasPrefix(a, "secretsmanager:") {
+				add(onKeyring, a)
+			}
+		}
+	}
+	return all
+}
+
+// imports reports whether name is a package in the file.
+func imports(file *ast.File, name string) bool {
+	return slices.ContainsFunc(file.Imports, func(imp *ast.ImportSpec) bool {
+		path := strings.Trim(imp.Path.Value, `"`)
+		return path == name || strings.HasSuffix(path, "/"+name)
+	})
+}
+
+// called returns what a call calls, without the types of a generic function.
+func called(call *ast.CallExpr) ast.Expr {
+	switch x := call.Fun.(type) {
+	case *ast.IndexExpr:
+		return x.X
+	case *ast.IndexListExpr:
+		return x.X
+	}
+	return call.Fun
+}
+
+// ports returns the methods of relay's ports.
+func ports(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, file := range parse(t, "shared/relay") {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if port, ok := n.(*ast.InterfaceType); ok {
+				for _, m := range port.Methods.List {
+					for _, id := range m.Names {
+						all[id.Name] = true
+					}
+				}
+			}
+			return true
+		})
+	}
+	if !all["PutEvent"] || !all["Send"] {
+		t.Fatalf("ports: %v", all)
+	}
+	return all
+}
+
+// adapter returns the actions that each function and method of a package needs,
+// with those that it calls in the package.
+func adapter(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	calls, direct := map[string]map[string]bool{}, map[string]map[string]bool{}
+	for _, file := range parse(t, dir) {
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			id := fn.Name.Name
+			if calls[id] == nil {
+				calls[id], direct[id] = map[string]bool{}, map[string]bool{}
+			}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				switch x := n.(type) {
+				case *ast.CallExpr:
+					calls[id][name(called(x))] = true
+					// What is handed on may be called.
+					for _, arg := range x.Args {
+						if ident, ok := arg.(*ast.Ident); !ok || ident.Obj == nil || ident.Obj.Kind == ast.Fun {
+							calls[id][name(arg)] = true
+						}
+					}
+				case *ast.CompositeLit:
+					if sel, ok := x.Type.(*ast.SelectorExpr); ok {
+						for _, a := range actionsOf(name(sel.X), sel.Sel.Name) {
+							direct[id][a] = true
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+	all := map[string][]string{}
+	for id := range calls {
+		seen := map[string]bool{}
+		actions := map[string]bool{}
+		var walk func(string)
+		walk = func(id string) {
+			if seen[id] {
+				return
+			}
+			seen[id] = true
+			maps.Copy(actions, direct[id])
+			for callee := range calls[id] {
+				if calls[callee] != nil {
+					walk(callee)
+				}
+			}
+		}
+		walk(id)
+		all[id] = slices.Sorted(maps.Keys(actions))
+	}
+	return all
+}
+
+// actionsOf returns the actions that a request of this type needs. A transaction
+// needs those of its parts; a batch of SQS those of its single call.
+func actionsOf(pkg, typ string) []string {
+	switch pkg {
+	case "types":
+		switch typ {
+		case "Put":
+			return []string{"dynamodb:PutItem"}
+		case "Update":
+			return []string{"dynamodb:UpdateItem"}
+		case "Delete":
+			return []string{"dynamodb:DeleteItem"}
+		case "ConditionCheck":
+			return []string{"dynamodb:ConditionCheckItem"}
+		case "Get":
+			return []string{"dynamodb:GetItem"}
+		}
+	case "dynamodb", "sqs", "secretsmanager":
+		op, ok := strings.CutSuffix(typ, "Input")
+		if !ok || strings.HasPrefix(op, "Transact") {
+			return nil
+		}
+		if pkg == "sqs" {
+			op = strings.TrimSuffix(op, "Batch")
+		}
+		return []string{pkg + ":" + op}
+	}
+	return nil
+}
