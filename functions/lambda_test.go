@@ -37,18 +37,19 @@ const (
 
 // A deployment is what the stack makes, on servers that stand in for AWS.
 type deployment struct {
-	env   []string
-	store *dynamo.Store
-	urls  sqsqueue.URLs
-	sqs   *sqs.Client
-	keys  *seal.Keyring
+	env               []string
+	dynamoURL, sqsURL string
+	store             *dynamo.Store
+	urls              sqsqueue.URLs
+	sqs               *sqs.Client
+	keys              *seal.Keyring
 }
 
 func deploy(tb testing.TB) deployment {
 	tb.Helper()
 	ctx := context.Background()
 	dynamoURL, sqsURL := awstest.StartDynamoDB(tb), awstest.StartSQS(tb)
-	d := deployment{sqs: awstest.SQS(sqsURL), keys: seal.Generate()}
+	d := deployment{dynamoURL: dynamoURL, sqsURL: sqsURL, sqs: awstest.SQS(sqsURL), keys: seal.Generate()}
 	client := awstest.DynamoDB(dynamoURL)
 	if err := dynamo.CreateTable(ctx, client, "relay"); err != nil {
 		tb.Fatal(err)
@@ -142,21 +143,7 @@ func gatewayAnswer(tb testing.TB, out outcome) events.APIGatewayV2HTTPResponse {
 // batch receives what is on a queue, as Lambda's poller hands it on.
 func (d deployment) batch(tb testing.TB, url string) events.SQSEvent {
 	tb.Helper()
-	out, err := d.sqs.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
-		VisibilityTimeout: 600, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var ev events.SQSEvent
-	for _, m := range out.Messages {
-		ev.Records = append(ev.Records, events.SQSMessage{
-			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
-			Attributes: m.Attributes, EventSource: "aws:sqs", AWSRegion: region, EventSourceARN: arn(url),
-		})
-	}
-	return ev
+	return d.receive(tb, url, time.Second, 10*time.Minute)
 }
 
 func arn(url string) string { return "arn:aws:sqs:" + region + ":000000000000:" + path.Base(url) }

@@ -3,6 +3,7 @@ package functions
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,13 +20,19 @@ import (
 
 // binaries builds the three Lambdas once, as they are deployed but for the
 // machine that this is.
-var binaries = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "hookferry-lambdas")
+var binaries = sync.OnceValues(func() (string, error) { return build(lambdas) })
+
+// workDir is where the tests build; it goes with them.
+var workDir string
+
+// build builds Lambdas with the flags of make build, and more, into a folder.
+func build(names []string, more ...string) (string, error) {
+	dir, err := os.MkdirTemp(workDir, "")
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}
-	for _, name := range lambdas {
+	args := append([]string{"build", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", dir + string(filepath.Separator)}, more...)
+	for _, name := range names {
 		args = append(args, "./"+name)
 	}
 	cmd := exec.Command("go", args...)
@@ -34,13 +41,16 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return dir, fmt.Errorf("%w: %s", err, out)
 	}
 	return dir, nil
-})
+}
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := binaries(); err == nil {
-		os.RemoveAll(dir)
+	var err error
+	if workDir, err = os.MkdirTemp("", "hookferry-lambdas"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	os.RemoveAll(workDir)
 	os.Exit(code)
 }
 
@@ -63,6 +73,7 @@ type instance struct {
 	exited      chan error
 	started     time.Time
 	initTime    time.Duration
+	process     *os.Process
 
 	mu      sync.Mutex
 	running map[string]*invocation
@@ -77,6 +88,12 @@ func start(tb testing.TB, name string, env []string) *instance {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return startFrom(tb, dir, name, env)
+}
+
+// startFrom is start with a Lambda that was built into dir.
+func startFrom(tb testing.TB, dir, name string, env []string) *instance {
+	tb.Helper()
 	in := &instance{invocations: make(chan *invocation), ready: make(chan struct{}), exited: make(chan error, 1), running: map[string]*invocation{}}
 	stop := make(chan struct{})
 	mux := http.NewServeMux()
@@ -94,7 +111,14 @@ func start(tb testing.TB, name string, env []string) *instance {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	go func() { in.exited <- cmd.Wait() }()
+	in.process = cmd.Process
+	go func() {
+		err := cmd.Wait()
+		if err == nil {
+			err = errors.New("by itself")
+		}
+		in.exited <- err
+	}()
 	tb.Cleanup(func() {
 		close(stop)
 		cmd.Process.Kill()
@@ -122,26 +146,39 @@ func (in *instance) await(tb testing.TB) {
 func (in *instance) invoke(tb testing.TB, event any, timeout time.Duration) outcome {
 	tb.Helper()
 	in.await(tb)
-	body, err := json.Marshal(event)
+	out, err := in.try(event, timeout)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return out
+}
+
+// try is invoke for a function that may end meanwhile, and for any goroutine.
+func (in *instance) try(event any, timeout time.Duration) (outcome, error) {
+	body, err := json.Marshal(event)
+	if err != nil {
+		return outcome{}, err
+	}
 	inv := &invocation{event: body, deadline: time.Now().Add(timeout), done: make(chan outcome, 1)}
 	late := time.After(timeout + 5*time.Second)
+	var ended error
 	select {
 	case in.invocations <- inv:
+	case ended = <-in.exited:
 	case <-late:
-		tb.Fatalf("the function asks for no invocation\n%s", in.written())
+		return outcome{}, fmt.Errorf("the function asks for no invocation\n%s", in.written())
 	}
-	select {
-	case out := <-inv.done:
-		return out
-	case err := <-in.exited:
-		tb.Fatalf("ended in an invocation: %v\n%s", err, in.written())
-	case <-late:
-		tb.Fatalf("no answer\n%s", in.written())
+	if ended == nil {
+		select {
+		case out := <-inv.done:
+			return out, nil
+		case ended = <-in.exited:
+		case <-late:
+			return outcome{}, fmt.Errorf("no answer\n%s", in.written())
+		}
 	}
-	return outcome{}
+	in.exited <- ended
+	return outcome{}, fmt.Errorf("ended: %w\n%s", ended, in.written())
 }
 
 func (in *instance) next(w http.ResponseWriter, r *http.Request, stop chan struct{}) {
