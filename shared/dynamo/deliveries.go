@@ -346,20 +346,21 @@ func (st state) listed() bool {
 func (s *Store) stateOf(ctx context.Context, ref relay.EventRef) (state, error) {
 	st := state{rowAt: s.listKey(ref), openAt: s.openKey(ref)}
 	rows, opens := s.everyKey("L#", ref), s.everyKey("P#", ref)
-	// Twice at most: the row may have been read after its mark was set, and
-	// the item before it was there.
+	// Twice at most: the row may have been read after its mark was set, and the
+	// item before it was there. Of two in shards of different counts the one of
+	// the smaller count goes first, as it does where lists are merged.
 	for range 2 {
 		found, err := s.items(ctx, append(slices.Clone(rows), opens...), true)
 		if err != nil {
 			return st, err
 		}
-		for _, k := range slices.Backward(rows) {
+		for _, k := range rows {
 			if it, ok := found[k]; ok {
 				st.row, st.rowAt = it, k
 			}
 		}
 		st.open = nil
-		for _, k := range slices.Backward(opens) {
+		for _, k := range opens {
 			it, ok := found[k]
 			if !ok {
 				continue
