@@ -119,7 +119,11 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 	last := !w.Now().Before(giveUp)
 	if !last {
 		if !w.enter() {
-			return w.retries.send(ctx, confirmMessage(ev.Ref(), number, relay.Millis(w.Now()), giveUp))
+			// The same question, so the same MID: by it the message knows the attempts
+			// that an earlier receive of it has made.
+			later := confirmMessage(ev.Ref(), number, relay.Millis(w.Now()), giveUp)
+			later.MID = m.MID
+			return w.retries.send(ctx, later)
 		}
 		var err error
 		said, err = w.ask(ctx, ev)

@@ -245,7 +245,9 @@ func (w *work) spread(ctx context.Context, ev *event, m relay.Message, ids []str
 			a, found, err := w.onRecord(ctx, j)
 			errs = append(errs, err)
 			if found {
+				// Made by an earlier receive, which may have had fewer active endpoints.
 				d = a.Delivery()
+				errs = append(errs, w.follow(ctx, a, j, true))
 			}
 			if found || err != nil {
 				ds = append(ds, d)

@@ -85,7 +85,8 @@ const (
 	eventsLane  = 0
 	retriesLane = 1
 
-	worldAccount = "acct_world"
+	// WorldAccount owns everything in a World.
+	WorldAccount = "acct_world"
 
 	// visibility is that of the deployed queues: six times the invocation.
 	visibility = 6 * time.Minute

@@ -35,7 +35,7 @@ const (
 func (w *World) Accept(ctx context.Context) {
 	for range 1 + w.rand.IntN(3) {
 		now := w.Clock.Now()
-		ev := relay.Event{ID: w.id(relay.EventPrefix), Account: worldAccount, Type: worldTypes[w.rand.IntN(2)], Format: relay.FormatRivya,
+		ev := relay.Event{ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: worldTypes[w.rand.IntN(2)], Format: relay.FormatRivya,
 			VerifiedBy: relay.VerifiedByKey, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Payload: relay.NewPayload([]byte(`{"a":1}`))}
 		e := &worldEvent{Event: ev}
 		if w.cfg.Confirmable != nil && w.rand.IntN(4) == 0 {
@@ -87,7 +87,7 @@ func (w *World) test(ctx context.Context) {
 		return
 	}
 	now := w.Clock.Now()
-	e := &worldEvent{Event: relay.Event{ID: w.id(relay.EventPrefix), Account: worldAccount, Type: relay.TypeTest, Format: relay.FormatRivya,
+	e := &worldEvent{Event: relay.Event{ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: relay.TypeTest, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Only: id,
 		Payload: relay.NewPayload([]byte(`{"test":true}`))}}
 	w.events[e.ID] = e
@@ -141,7 +141,7 @@ func (s endpointState) wants(typ string) bool {
 func (w *World) createEndpoint(ctx context.Context) {
 	now := w.Clock.Now()
 	id := w.id(relay.EndpointPrefix)
-	e := relay.Endpoint{ID: id, Account: worldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: w.someTypes(),
+	e := relay.Endpoint{ID: id, Account: WorldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: w.someTypes(),
 		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now}
 	w.mu.Lock()
 	w.endpoints[id] = &worldEndpoint{mood: w.rand.IntN(moods)}
@@ -176,7 +176,7 @@ func (w *World) edit(ctx context.Context) {
 		w.tracef("an endpoint is created")
 		return
 	}
-	e, err := w.store.Endpoint(ctx, worldAccount, id)
+	e, err := w.store.Endpoint(ctx, WorldAccount, id)
 	w.must(err)
 	now := w.Clock.Now()
 	what := "types"
@@ -214,7 +214,7 @@ func (w *World) retry(ctx context.Context) {
 	w.mu.Lock()
 	d := w.delivery(key)
 	w.mu.Unlock()
-	run, err := ports.Store.StartRun(ctx, worldAccount, at.event, at.endpoint, w.id(relay.RequestPrefix), now)
+	run, err := ports.Store.StartRun(ctx, WorldAccount, at.event, at.endpoint, w.id(relay.RequestPrefix), now)
 	if err == nil {
 		m := relay.NewAttemptMessage(w.ref(at.event), at.endpoint, run.Number, 1, run.StartedAt, run.StartedAt.Add(relay.GiveUpAfter))
 		err = ports.Retries.Send(ctx, m.Outgoing(now))
@@ -228,10 +228,10 @@ func (w *World) retry(ctx context.Context) {
 
 // ref is the reference of an event on the store.
 func (w *World) ref(event string) relay.EventRef {
-	if r, err := w.store.Event(context.Background(), worldAccount, event, true); err == nil {
+	if r, err := w.store.Event(context.Background(), WorldAccount, event, true); err == nil {
 		return r.Ref()
 	}
-	return relay.EventRef{Account: worldAccount, ID: event, CreatedAt: w.Clock.Now()}
+	return relay.EventRef{Account: WorldAccount, ID: event, CreatedAt: w.Clock.Now()}
 }
 
 // replay starts a replay of an endpoint, as the API does.
@@ -241,13 +241,13 @@ func (w *World) replay(ctx context.Context) {
 		return
 	}
 	now := w.Clock.Now()
-	r := relay.Replay{ID: w.id(relay.ReplayPrefix), Account: worldAccount, EndpointID: id, Since: Start, Until: now,
+	r := relay.Replay{ID: w.id(relay.ReplayPrefix), Account: WorldAccount, EndpointID: id, Since: Start, Until: now,
 		Select: []string{"bad", "all", "failed", "skipped"}[w.rand.IntN(4)], MaxPerSecond: 1 + w.rand.IntN(10), Status: relay.ReplayRunning,
 		CreatedAt: now, UpdatedAt: now}
 	ports, p := w.visitor()
 	err := ports.Store.CreateReplay(ctx, r)
 	if err == nil {
-		err = ports.Retries.Send(ctx, relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: worldAccount, ReplayID: r.ID,
+		err = ports.Retries.Send(ctx, relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: WorldAccount, ReplayID: r.ID,
 			EndpointID: id, Step: 1, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter)}.Outgoing(now))
 		if err != nil {
 			r.Version, r.Status, r.FinishedAt = 1, relay.ReplayCancelled, now
