@@ -3,6 +3,7 @@ package sqsqueue_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,16 +52,6 @@ func (s *spy) addTo(o *sqs.Options) {
 	})
 }
 
-// lane makes a lane whose client the options see.
-func lane(t testing.TB, url string, options ...func(*sqs.Options)) *sqsqueue.Queue {
-	t.Helper()
-	urls, err := sqsqueue.CreateQueues(t.Context(), awstest.SQS(url), fmt.Sprint("lane-", lanes.Add(1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sqsqueue.New(awstest.SQS(url, options...), sqsqueue.Config{URL: urls.Events, DeadURL: urls.EventsDead})
-}
-
 func outgoing(n, size int) []relay.Outgoing {
 	msgs := make([]relay.Outgoing, n)
 	for i := range msgs {
@@ -94,6 +85,7 @@ func drain(t testing.TB, q *sqsqueue.Queue) map[string]int {
 // fauxqs takes any delay and AWS does not; a message over the limit must not be
 // sent, nor keep its neighbours from being sent.
 func TestWhatAWSRefusesIsRefusedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
 	url, s := awstest.StartSQS(t), &spy{}
 	q := lane(t, url, s.addTo)
 	msgs := outgoing(5, 100)
@@ -113,6 +105,7 @@ func TestWhatAWSRefusesIsRefusedBeforeItIsSent(t *testing.T) {
 }
 
 func TestBatchesKeepToTenMessagesAndOneMebibyte(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	for _, c := range []struct {
 		n, size int
@@ -150,6 +143,7 @@ func TestBatchesKeepToTenMessagesAndOneMebibyte(t *testing.T) {
 
 // fauxqs never refuses a part of a batch; AWS does, and the answer is a success.
 func TestAPartlyRefusedBatchIsSettledEntryByEntry(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	for _, c := range []struct {
 		name        string
@@ -225,6 +219,7 @@ func TestAPartlyRefusedBatchIsSettledEntryByEntry(t *testing.T) {
 }
 
 func TestBodiesComeOutByteForByte(t *testing.T) {
+	t.Parallel()
 	q := lane(t, awstest.StartSQS(t))
 	bodies := []string{"{}", "", "b64:", "b64:e30=", "b64:not base64", "\x00\x01\x1f\x7f", "\ufffe\uffff\ufffd", "\xff\xfe not UTF-8", "\r\n\t",
 		`{"a":"\u0000 \ufffe \ud83d\udc34 \" \\ \/ \b\f\n\r\t"}`, "{\"a\":\"žluť 🐎 \u2028\"}"}
@@ -261,9 +256,10 @@ func TestBodiesComeOutByteForByte(t *testing.T) {
 
 // A Lambda is given messages without this package's Receive.
 func TestARecordOfALambdaReadsAsTheMessageReceived(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	client := awstest.SQS(url)
-	urls, err := sqsqueue.CreateQueues(t.Context(), client, "lambda")
+	urls, err := sqsqueue.CreateQueues(t.Context(), client, rand.Text())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,6 +285,7 @@ func TestARecordOfALambdaReadsAsTheMessageReceived(t *testing.T) {
 }
 
 func TestABuriedMessageKnowsWhenAndWhy(t *testing.T) {
+	t.Parallel()
 	q := lane(t, awstest.StartSQS(t))
 	ctx, before := t.Context(), time.Now().Truncate(time.Millisecond)
 	reasons := map[string]string{"small": "why\x00 žluť \ufffe", "whole": strings.Repeat("ž", 4000), "full": "there is no room for this"}
@@ -321,12 +318,13 @@ func TestABuriedMessageKnowsWhenAndWhy(t *testing.T) {
 }
 
 func TestCreateQueuesTwiceGivesTheSameQueues(t *testing.T) {
-	client := awstest.SQS(awstest.StartSQS(t))
-	first, err := sqsqueue.CreateQueues(t.Context(), client, "twice")
+	t.Parallel()
+	client, prefix := awstest.SQS(awstest.StartSQS(t)), rand.Text()
+	first, err := sqsqueue.CreateQueues(t.Context(), client, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := sqsqueue.CreateQueues(t.Context(), client, "twice")
+	second, err := sqsqueue.CreateQueues(t.Context(), client, prefix)
 	if err != nil || first != second {
 		t.Errorf("got %v, %v, want %v", second, err, first)
 	}
@@ -340,12 +338,13 @@ func TestCreateQueuesTwiceGivesTheSameQueues(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	if policy := out.Attributes["RedrivePolicy"]; !strings.Contains(policy, "twice-retries-dead") || !strings.Contains(policy, "20") {
+	if policy := out.Attributes["RedrivePolicy"]; !strings.Contains(policy, prefix+"-retries-dead") || !strings.Contains(policy, "20") {
 		t.Errorf("redrive policy %s", policy)
 	}
 }
 
 func TestQueueKeepsItsPromisesWhileRequestsFail(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	var mu sync.Mutex
 	var all []*awstest.Faults
@@ -371,6 +370,7 @@ func TestQueueKeepsItsPromisesWhileRequestsFail(t *testing.T) {
 }
 
 func TestNoMessageIsLostWhileAnswersAre(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	faults := awstest.Seeded(7, map[awstest.Fault]int{awstest.Lost: 300})
 	faults.Spare = 2
@@ -409,6 +409,7 @@ func TestNoMessageIsLostWhileAnswersAre(t *testing.T) {
 }
 
 func TestCallsOnAQueueThatDoesNotAnswerEnd(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
 	for fault, calls := range map[awstest.Fault]int{awstest.Throttled: 5, awstest.Broken: 5, awstest.Stalled: 1} {
 		faults := &awstest.Faults{Stall: time.Hour, Decide: func(op string, _ int) awstest.Fault { return fault }}

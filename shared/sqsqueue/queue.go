@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,8 +24,10 @@ const (
 	batchEntries = 10
 	// maxWait is how long SQS waits in one receive.
 	maxWait = 20 * time.Second
-	// maxHide is the longest visibility timeout.
-	maxHide = 12 * time.Hour
+	// maxHide is the longest visibility timeout, longHide what is left of it
+	// after any receive of ours.
+	maxHide  = 12 * time.Hour
+	longHide = 11 * time.Hour
 	// sendRounds is how often an entry is sent that SQS itself failed at.
 	sendRounds = 3
 	// inFlight is how many requests one call has on the way at a time.
@@ -336,20 +339,35 @@ func (q *Queue) deleteBatch(ctx context.Context, msgs []relay.Received) error {
 const gone = "ReceiptHandleIsInvalid"
 
 // Hide implements relay.Queue. A message that is no longer hidden at all stays
-// visible, without an error.
+// visible, without an error. SQS counts its 12 hours from the receive, so a time
+// that it finds over them is cut to 11 hours.
 func (q *Queue) Hide(ctx context.Context, msg relay.Received, d time.Duration) error {
 	if d < 0 || d > maxHide {
 		return fmt.Errorf("hide: %s is not within 0 and %s", d, maxHide)
 	}
-	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: &q.cfg.URL, ReceiptHandle: &msg.Receipt, VisibilityTimeout: wholeSeconds(d)})
-	if api, ok := errors.AsType[smithy.APIError](err); ok && (api.ErrorCode() == notHidden || api.ErrorCode() == "AWS.SimpleQueueService."+notHidden) {
-		return nil
+	err := q.hide(ctx, msg, d)
+	if code(err) == "InvalidParameterValue" && d > longHide {
+		err = q.hide(ctx, msg, longHide)
 	}
-	if err != nil {
+	if err != nil && code(err) != notHidden {
 		return fmt.Errorf("hide: %w", err)
 	}
 	return nil
+}
+
+func (q *Queue) hide(ctx context.Context, msg relay.Received, d time.Duration) error {
+	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &q.cfg.URL, ReceiptHandle: &msg.Receipt, VisibilityTimeout: wholeSeconds(d)})
+	return err
+}
+
+// code returns the code of an error that SQS answered with, without the prefix
+// that the older of its two protocols has.
+func code(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return strings.TrimPrefix(api.ErrorCode(), "AWS.SimpleQueueService.")
+	}
+	return ""
 }
 
 const notHidden = "MessageNotInflight"

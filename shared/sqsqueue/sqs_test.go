@@ -1,30 +1,30 @@
 package sqsqueue_test
 
 import (
-	"fmt"
-	"sync/atomic"
+	"crypto/rand"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"hookferry/shared/awstest"
 	"hookferry/shared/relay/relaytest"
 	"hookferry/shared/sqsqueue"
 )
 
-var lanes atomic.Int64
-
-// open makes a lane of its own on the server at the URL.
-func open(t testing.TB, url string) *sqsqueue.Queue {
+// lane makes a lane of its own on the server at the URL, with a client that has
+// the options.
+func lane(t testing.TB, url string, options ...func(*sqs.Options)) *sqsqueue.Queue {
 	t.Helper()
-	client := awstest.SQS(url)
-	urls, err := sqsqueue.CreateQueues(t.Context(), client, fmt.Sprint("lane-", lanes.Add(1)))
+	urls, err := sqsqueue.CreateQueues(t.Context(), awstest.SQS(url), rand.Text())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sqsqueue.New(client, sqsqueue.Config{URL: urls.Events, DeadURL: urls.EventsDead})
+	return sqsqueue.New(awstest.SQS(url, options...), sqsqueue.Config{URL: urls.Events, DeadURL: urls.EventsDead})
 }
 
 func TestQueueKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	url := awstest.StartSQS(t)
-	relaytest.TestQueue(t, func(t testing.TB, _ *relaytest.Clock) relaytest.Lane { return open(t, url) },
+	relaytest.TestQueue(t, func(t testing.TB, _ *relaytest.Clock) relaytest.Lane { return lane(t, url) },
 		relaytest.QueueOptions{RealTime: true, NoDeadAt: true})
 }
