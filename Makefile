@@ -22,7 +22,8 @@ shared/awstest/node_modules/.stamp: shared/awstest/package-lock.json
 
 .PHONY: test
 test: deps ## run every test but those of infra, with the AWS adapters on local servers
-	$(GO) test ./...
+	$(GO) test $$($(GO) list ./... | grep -v '^hookferry/functions')
+	$(GO) test -p 1 ./functions/...
 
 RACE := $(addprefix ./shared/,relay/... cache dispatcher poller egress sqlite api receiver telemetry)
 

@@ -54,15 +54,22 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger *slog.Logg
 		FailingAfter: cfg.FailingAfter, Sivi: sivi.NewClient(cfg.SiviBaseURL, client),
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: n.log,
 	})
-	mux := http.NewServeMux()
-	mux.Handle("/in/", receiver.New(receiver.Config{
+	ingest := receiver.New(receiver.Config{
 		Sources: n.store, Events: b.events, Keys: keys, Now: time.Now, Log: n.log,
-	}))
-	mux.Handle("/", api.New(api.Config{
+	})
+	manage := api.New(api.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
-		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: n.log, Audit: logger,
-	}))
-	n.handler = mux
+		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
+		Now: time.Now, Log: n.log, Audit: logger,
+	})
+	// Not a ServeMux, which would redirect a path like //in/: no provider follows.
+	n.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/in/") {
+			ingest.ServeHTTP(w, r)
+			return
+		}
+		manage.ServeHTTP(w, r)
+	})
 	return n
 }
 
