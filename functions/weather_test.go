@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +31,9 @@ type weather struct {
 	env    []string // for the functions that are to have it
 	decide atomic.Pointer[func(op, body string) fault]
 	count  [broken + 1]atomic.Int64
+
+	mu  sync.Mutex
+	sum bill
 }
 
 // newWeather puts a weather, a fair one, before a deployment's DynamoDB and SQS.
@@ -56,6 +61,15 @@ func (w *weather) set(decide func(op, body string) fault) {
 		return
 	}
 	w.decide.Store(&decide)
+}
+
+// take returns what the requests since the last take have cost.
+func (w *weather) take() bill {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sum := w.sum
+	w.sum = bill{}
+	return sum
 }
 
 func (w *weather) String() string {
@@ -88,8 +102,12 @@ func (w *weather) forward(rw http.ResponseWriter, r *http.Request, client *http.
 	case broken:
 		panic(http.ErrAbortHandler)
 	}
+	sent := body
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_") {
+		sent = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), bytes.TrimPrefix(body, []byte("{"))...)
+	}
 	// What has been sent is done, also when its sender dies meanwhile.
-	req, err := http.NewRequest(r.Method, url+r.URL.RequestURI(), bytes.NewReader(body))
+	req, err := http.NewRequest(r.Method, url+r.URL.RequestURI(), bytes.NewReader(sent))
 	if err != nil {
 		panic(err)
 	}
@@ -103,6 +121,10 @@ func (w *weather) forward(rw http.ResponseWriter, r *http.Request, client *http.
 	if err != nil || f == lost {
 		panic(http.ErrAbortHandler)
 	}
+	cost := itemise(r.Header.Get("X-Amz-Target"), body, answer)
+	w.mu.Lock()
+	w.sum = w.sum.add(cost)
+	w.mu.Unlock()
 	for name, values := range resp.Header {
 		rw.Header()[name] = values
 	}
