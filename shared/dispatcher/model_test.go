@@ -26,7 +26,6 @@ var schedules = flag.Int("relaytest.schedules", 100, "how many seeded schedules 
 
 // worlds serves the destinations of several worlds, each under its own path.
 type worlds struct {
-	client *egress.Client
 	url    string
 	keys   *seal.Keyring
 	secret relay.Secret
@@ -40,9 +39,16 @@ func newWorlds(t testing.TB) *worlds {
 	server := httptest.NewServer(ws)
 	t.Cleanup(server.Close)
 	ws.url = server.URL
-	ws.client = egress.New(egress.Config{Policy: egress.Policy{AllowPrivate: true}})
-	t.Cleanup(ws.client.CloseIdle)
 	return ws
+}
+
+// newClient returns the client of one world at a time: each moves its clock by
+// hours, at which a client closes its idle connections, under the calls of
+// others too.
+func newClient(t testing.TB) *egress.Client {
+	client := egress.New(egress.Config{Policy: egress.Policy{AllowPrivate: true}})
+	t.Cleanup(client.CloseIdle)
+	return client
 }
 
 func (ws *worlds) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -87,7 +93,7 @@ func siviCall(request, status string) []byte {
 }
 
 // new makes a world that ends with the function it returns.
-func (ws *worlds) new(t testing.TB, name string, cfg relaytest.WorldConfig) (*relaytest.World, func()) {
+func (ws *worlds) new(t testing.TB, client *egress.Client, name string, cfg relaytest.WorldConfig) (*relaytest.World, func()) {
 	cfg.Schedule = relay.DefaultSchedule()
 	cfg.URL = ws.url + "/" + name
 	cfg.Seal = func(e relay.Endpoint) relay.Endpoint {
@@ -98,8 +104,8 @@ func (ws *worlds) new(t testing.TB, name string, cfg relaytest.WorldConfig) (*re
 	cfg.Source = relay.Source{ID: "src_sivi", Account: relaytest.WorldAccount, Provider: relay.Sivi, Status: relay.Active,
 		APIKey: ws.keys.Seal("key", seal.Place{Account: relaytest.WorldAccount, Object: "src_sivi", Field: "sivi_api_key"}), Confirm: relay.ConfirmRequire}
 	cfg.Dispatcher = func(p relaytest.Ports) relaytest.Dispatcher {
-		return dispatcher.New(dispatcher.Config{Store: p.Store, Events: p.Events, Retries: p.Retries, Keys: ws.keys, Client: ws.client, Now: p.Now,
-			Sivi: sivi.NewClient(cfg.URL, ws.client)})
+		return dispatcher.New(dispatcher.Config{Store: p.Store, Events: p.Events, Retries: p.Retries, Keys: ws.keys, Client: client, Now: p.Now,
+			Sivi: sivi.NewClient(cfg.URL, client)})
 	}
 	w := relaytest.NewWorld(t.Context(), cfg)
 	ws.mu.Lock()
@@ -148,6 +154,7 @@ func TestModelLosesNothingAndSaysNoMoreThanItDid(t *testing.T) {
 			var sum relaytest.Ledger
 			var wg sync.WaitGroup
 			for range 8 {
+				client := newClient(t)
 				wg.Go(func() {
 					for {
 						i := int(next.Add(1)) - 1
@@ -155,7 +162,7 @@ func TestModelLosesNothingAndSaysNoMoreThanItDid(t *testing.T) {
 							return
 						}
 						name := fmt.Sprintf("%s-%d", strings.ReplaceAll(weather.name, " ", "-"), i)
-						w, end := ws.new(t, name, relaytest.WorldConfig{Seed: seed + uint64(i), Faults: weather.faults, Crashes: weather.crashes})
+						w, end := ws.new(t, client, name, relaytest.WorldConfig{Seed: seed + uint64(i), Faults: weather.faults, Crashes: weather.crashes})
 						w.Run(t.Context(), 80)
 						l := w.Rest(t.Context())
 						end()
@@ -251,14 +258,14 @@ func TestAnEventThatIsAskedAboutLaterIsListed(t *testing.T) {
 // A process that dies at any one of its effects, before it or after it, loses
 // nothing: every effect of a small world in turn.
 func TestModelDeathAtEveryEffect(t *testing.T) {
-	ws := newWorlds(t)
+	ws, client := newWorlds(t), newClient(t)
 	var sum relaytest.Ledger
 	n := 0
 	for _, seed := range []uint64{4, 5, 6} { // worlds of a few endpoints, most of which fail
 		for _, after := range []bool{false, true} {
 			for step, died := 1, true; died; step++ {
 				name := fmt.Sprintf("death-%d-%d-%v", seed, step, after)
-				w, end := ws.new(t, name, relaytest.WorldConfig{Seed: seed})
+				w, end := ws.new(t, client, name, relaytest.WorldConfig{Seed: seed})
 				p := relaytest.DieAt(step, after)
 				w.StartProcess(p)
 				w.Accept(t.Context())

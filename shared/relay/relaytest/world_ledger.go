@@ -43,7 +43,7 @@ func (w *World) recorded(a relay.Attempt, existing *relay.Attempt) {
 	w.mu.Unlock()
 
 	what := fmt.Sprintf("%s to %s run %d number %d", a.EventID, a.EndpointID, a.Run, a.Number)
-	w.tracef("record %s: %s final %v", what, a.Status, a.Final)
+	w.tracef("record %s: %s final %v %s", what, a.Status, a.Final, a.ErrorMessage)
 	if again && p != nil && success < p.step {
 		w.violatedf("%s was made after a success that step %d recorded", what, success)
 	}
@@ -68,7 +68,7 @@ func (w *World) recorded(a relay.Attempt, existing *relay.Attempt) {
 	default:
 		if p.event != a.EventID || p.endpoint != a.EndpointID || p.number != a.Number || p.status != a.HTTPStatus ||
 			(p.status/100 == 2) != (a.Status == relay.AttemptSucceeded) {
-			w.violatedf("%s is recorded as %s %d, and its POST was number %d, answered %d", what, a.Status, a.HTTPStatus, p.number, p.status)
+			w.violatedf("%s is recorded as %s %d %q, and its POST was number %d, answered %d", what, a.Status, a.HTTPStatus, a.ErrorMessage, p.number, p.status)
 		}
 		if last := a.Number == len(w.cfg.Schedule); a.Final != (a.Status == relay.AttemptSucceeded || last) {
 			w.violatedf("%s is %s, and final is %v", what, a.Status, a.Final)
