@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -107,95 +106,6 @@ func (it item) status() (relay.EventStatus, error) {
 // plain reports a delivery that need not be kept.
 func plain(d relay.Delivery) bool {
 	return d.Status == relay.DeliverySucceeded && d.Run == 0 && d.Attempts == 1 && d.EndpointID != relay.Confirmation
-}
-
-// listing is what a listed event's row and open-event item say of it.
-func (s *Store) listing(k key, ev relay.Event, deliveries int) item {
-	it := newItem(k)
-	it.setSummary(ev)
-	it.setInt("n", int64(deliveries))
-	it.setExpiry(ev.CreatedAt.Add(s.retention))
-	return it
-}
-
-// ListEvent implements relay.Store. The list row comes first: it decides between
-// two who list the event at once. A row that is marked as open counts as listed
-// only with its open-event item, so a crash between the two leaves the event
-// unlisted until the message comes again.
-func (s *Store) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.Delivery) error {
-	count, open := 0, len(deliveries) == 0
-	for _, d := range deliveries {
-		if d.EndpointID != relay.Confirmation {
-			count++
-		}
-		open = open || !plain(d)
-	}
-	ref := ev.Ref()
-	if open {
-		if err := s.register(ctx, ev.Account); err != nil {
-			return fmt.Errorf("list event %s: %w", ev.ID, err)
-		}
-	}
-	row := s.listing(s.listKey(ref), ev, count)
-	row.setBool("p", open)
-	there, ok, err := s.putMarked(ctx, row, absent)
-	if err == nil && ok && !open {
-		return nil
-	}
-	first := s.listing(s.openKey(ref), ev, count)
-	if err == nil && ok {
-		for _, d := range deliveries {
-			if !plain(d) {
-				first.setString(endpointAttribute+d.EndpointID, deliveryText(d))
-			}
-		}
-		_, ok, err = s.putMarked(ctx, first, absent)
-		if err == nil && ok {
-			return nil
-		}
-	}
-	if err == nil {
-		err = s.listAgain(ctx, ev, deliveries, count, there)
-	}
-	if err != nil {
-		return fmt.Errorf("list event %s: %w", ev.ID, err)
-	}
-	return nil
-}
-
-// listAgain lists an event of which there is a list row or an open-event item
-// already: of a listing before, or because a delivery was saved or run again
-// before the event was listed.
-func (s *Store) listAgain(ctx context.Context, ev relay.Event, deliveries []relay.Delivery, count int, row item) error {
-	ref := ev.Ref()
-	if row.string("t") != "" && !row.bool("p") {
-		// All had succeeded at the first attempt; what is not further than that
-		// changes nothing.
-		for _, d := range deliveries {
-			if d.Progress() >= 1 && !plain(d) {
-				if err := s.SaveDelivery(ctx, ref, d); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	if err := s.register(ctx, ev.Account); err != nil {
-		return err
-	}
-	// Each delivery by name, before the item says that those it does not name
-	// have succeeded.
-	for _, d := range deliveries {
-		if _, err := s.advance(ctx, s.openKey(ref), ref, d, false); err != nil {
-			return err
-		}
-	}
-	if err := s.merge(ctx, s.listing(s.openKey(ref), ev, count)); err != nil {
-		return err
-	}
-	listed := s.listing(s.listKey(ref), ev, count)
-	listed.setBool("p", true)
-	return s.merge(ctx, listed)
 }
 
 // merge sets the attributes of an item on the one that is there, or makes it.
@@ -404,66 +314,4 @@ func (s *Store) Deliveries(ctx context.Context, r relay.EventRecord) ([]relay.De
 	place := func(d relay.Delivery) int { return slices.Index(r.Matched, d.EndpointID) }
 	slices.SortStableFunc(ds, func(a, b relay.Delivery) int { return cmp.Compare(place(a), place(b)) })
 	return ds, true, nil
-}
-
-// StartRun implements relay.Store.
-func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token string, at time.Time) (relay.Run, error) {
-	at = relay.Millis(at)
-	for round := range maxRounds {
-		if err := pause(ctx, round); err != nil {
-			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
-		}
-		r, err := s.Event(ctx, account, event, true)
-		if err != nil {
-			return relay.Run{}, fmt.Errorf("start run: %w", err)
-		}
-		was, again := r.Runs[endpoint]
-		if again && was.Token == token {
-			return was, nil
-		}
-		if err := s.register(ctx, account); err != nil {
-			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
-		}
-		run := relay.Run{Number: was.Number + 1, Token: token, StartedAt: at}
-		st, err := s.stateOf(ctx, r.Ref())
-		if err != nil {
-			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
-		}
-		failed, err := s.transact(ctx, s.runWrites(r, endpoint, run, st)...)
-		if err != nil {
-			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
-		}
-		if failed < 0 {
-			return run, nil
-		}
-	}
-	return relay.Run{}, fmt.Errorf("start run of %s: the event kept changing", event)
-}
-
-// runWrites are the writes of a transaction that start a run as it was decided
-// on r and st.
-func (s *Store) runWrites(r relay.EventRecord, endpoint string, run relay.Run, st state) []types.TransactWriteItem {
-	event := condition{expr: "attribute_exists(pk) AND attribute_not_exists(#r)",
-		names: map[string]string{"#r": endpointAttribute + endpoint}, values: item{":r": stringValue(runText(run))}}
-	if was, ok := r.Runs[endpoint]; ok {
-		event.expr = "#r = :was"
-		event.values[":was"] = stringValue(runText(was))
-	}
-	d := relay.Delivery{EndpointID: endpoint, Run: run.Number, Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt}
-	return append(s.openWrites(r.Ref(), d, st, deliveryCount(r, endpoint)),
-		s.transactUpdate(eventKey(r.Account, r.ID), "SET #r = :r", event))
-}
-
-// deliveryCount is how many deliveries an event has with a run for the endpoint.
-func deliveryCount(r relay.EventRecord, endpoint string) int {
-	n := len(r.Matched)
-	if !slices.Contains(r.Matched, endpoint) {
-		n++
-	}
-	for other := range r.Runs {
-		if other != endpoint && !slices.Contains(r.Matched, other) {
-			n++
-		}
-	}
-	return n
 }

@@ -2,7 +2,9 @@ package dynamo_test
 
 import (
 	"errors"
+	"flag"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -19,6 +21,16 @@ import (
 )
 
 const table = "hookferry"
+
+// The tests wait for another process most of the time, so more of them run at
+// once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // newTable starts a DynamoDB with the table and returns its URL.
 func newTable(t testing.TB) string {
@@ -40,6 +52,7 @@ var operations = []string{"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetIt
 	"TransactWriteItems", "UpdateItem"}
 
 func TestStoreKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	url := newTable(t)
 	var meter awstest.Meter
 	t.Run("on DynamoDB", func(t *testing.T) {
@@ -53,6 +66,7 @@ func TestStoreKeepsItsPromises(t *testing.T) {
 }
 
 func TestCreateTableMakesWhatIsMissingOnly(t *testing.T) {
+	t.Parallel()
 	url, clock := newTable(t), relaytest.NewClock()
 	account := relay.Account{ID: "acct_1", Name: "one", CreatedAt: clock.Now()}
 	if err := open(url, clock.Now).CreateAccount(t.Context(), account); err != nil {
@@ -77,6 +91,7 @@ func TestCreateTableMakesWhatIsMissingOnly(t *testing.T) {
 // The server holds the sizes of items to AWS's limit as well; the store says
 // which limit it was.
 func TestAnEventThatNoItemHoldsIsTooLarge(t *testing.T) {
+	t.Parallel()
 	url, now := newTable(t), relaytest.Start
 	s := open(url, func() time.Time { return now })
 	put := func(id string, size int) error {
@@ -97,6 +112,7 @@ func TestAnEventThatNoItemHoldsIsTooLarge(t *testing.T) {
 }
 
 func TestADamagedItemIsAnErrorNotAnEmptyRecord(t *testing.T) {
+	t.Parallel()
 	url, clock := newTable(t), relaytest.NewClock()
 	s, client := open(url, clock.Now), awstest.DynamoDB(url)
 	r := relay.EventRecord{MID: "m", Event: relay.Event{ID: "evt_1", Account: "acct_1", Type: "a.b", CreatedAt: clock.Now()}}

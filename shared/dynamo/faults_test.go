@@ -21,8 +21,10 @@ import (
 
 // Every promise must hold as well while one request in eight is throttled,
 // breaks, or takes effect without an answer: what the SDK makes again must not
-// be taken for somebody else's work.
+// be taken for somebody else's work. Above that, reads are as stale and pages as
+// short as the port allows, which the server here never lets them be.
 func TestStoreKeepsItsPromisesWhileRequestsFail(t *testing.T) {
+	t.Parallel()
 	url := newTable(t)
 	var mu sync.Mutex
 	var all []*awstest.Faults
@@ -34,7 +36,8 @@ func TestStoreKeepsItsPromisesWhileRequestsFail(t *testing.T) {
 				awstest.Throttled: 20, awstest.Broken: 20, awstest.Lost: 80})
 			faults.Spare = 2
 			all = append(all, faults)
-			return counting{Store: open(url, clock.Now, with(faults.AddTo)), calm: open(url, clock.Now)}
+			s := counting{Store: open(url, clock.Now, with(faults.AddTo)), calm: open(url, clock.Now)}
+			return relaytest.FaultyStore(s, relaytest.NewDice(uint64(len(all))), relaytest.Weak(), clock.Now)
 		})
 	})
 	lost := 0
@@ -73,6 +76,7 @@ func once() *awstest.Faults {
 }
 
 func TestAWriteWhoseAnswerIsLostIsNotTakenForAnothers(t *testing.T) {
+	t.Parallel()
 	url := newTable(t)
 	ctx, clock := t.Context(), relaytest.NewClock()
 	now := clock.Now()
@@ -240,6 +244,7 @@ func TestAWriteWhoseAnswerIsLostIsNotTakenForAnothers(t *testing.T) {
 }
 
 func TestCallsOnATableThatDoesNotAnswerEnd(t *testing.T) {
+	t.Parallel()
 	url := newTable(t)
 	for _, c := range []struct {
 		name  string
@@ -278,6 +283,7 @@ func TestCallsOnATableThatDoesNotAnswerEnd(t *testing.T) {
 // AWS may leave a part of a batch undone when the table is throttled, which the
 // server here never does.
 func TestPartsOfBatchesThatWereLeftAreAskedForAgain(t *testing.T) {
+	t.Parallel()
 	url, clock := newTable(t), relaytest.NewClock()
 	ctx, calm := t.Context(), open(url, clock.Now)
 	left := 0

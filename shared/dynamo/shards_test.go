@@ -15,6 +15,7 @@ import (
 )
 
 func TestEverythingIsFoundAfterTheShardsWereDoubled(t *testing.T) {
+	t.Parallel()
 	url, clock := newTable(t), relaytest.NewClock()
 	ctx, now := t.Context(), clock.Now()
 	sharded := func(n int) *dynamo.Store {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"log/slog"
 	mrand "math/rand/v2"
 	"slices"
 	"strconv"
@@ -376,9 +375,4 @@ func sharded(prefix, owner string, shard int) string {
 // damaged is the error for an item that does not read as what it should be.
 func damaged(k key, what string) error {
 	return fmt.Errorf("item %s %s is damaged: %s", k.pk, k.sk, what)
-}
-
-// LogValue gives the table's name and the number of shards.
-func (s *Store) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("table", *s.table), slog.Int("shards", s.shards))
 }

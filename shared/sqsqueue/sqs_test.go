@@ -2,6 +2,8 @@ package sqsqueue_test
 
 import (
 	"crypto/rand"
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -10,6 +12,16 @@ import (
 	"hookferry/shared/relay/relaytest"
 	"hookferry/shared/sqsqueue"
 )
+
+// The tests wait for another process most of the time, so more of them run at
+// once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // lane makes a lane of its own on the server at the URL, with a client that has
 // the options.
