@@ -96,10 +96,10 @@ func New(cfg Config) *Client {
 }
 
 // Do makes a call and returns the answer, whatever its status: a redirect is not
-// followed. The caller reads a bounded part of the body and closes it; a body
-// read to its end keeps the connection for the next call. Timeout runs until the
-// body is closed. Classify says what an error means, also one of reading the
-// body.
+// followed, and one to another protocol has no body. The caller reads a bounded
+// part of the body and closes it; a body read to its end keeps the connection for
+// the next call. Timeout runs until the body is closed. Classify says what an
+// error means, also one of reading the body.
 //
 // A connection that the server has closed meanwhile, or that died while the
 // process was frozen, is replaced and the request sent again if it can be
@@ -118,6 +118,12 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		cancel()
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// Its body is the connection itself, which the transport has let go of: no
+		// deadline would end a read of it.
+		resp.Body.Close()
+		resp.Body = http.NoBody
 	}
 	resp.Body = &body{resp.Body, cancel}
 	return resp, nil
