@@ -91,7 +91,7 @@ func generation(r *rand.Rand, id, typ string, size int) []byte {
 // that stand in for AWS: what an event costs is a promise (architecture: 3 write
 // units, one send, a tenth of an invocation).
 func TestWhatAnEventCosts(t *testing.T) {
-	s := newStage(t, "RETRY_SCHEDULE=0s,1h", "LOG_LEVEL=error")
+	s := newStage(t, "RETRY_SCHEDULE=0s,1s,1h", "LOG_LEVEL=error")
 	w := newWeather(t, s.deployment)
 	s.env = append(s.env, w.env...)
 	s.start(t)
@@ -206,5 +206,19 @@ func TestWhatAnEventCosts(t *testing.T) {
 	}
 	if n := dispatched.sends(); n < 1 || n > 2 {
 		t.Errorf("%d requests send the retries of one batch, want 1 or, if they are not ready at about the same time, 2", n)
+	}
+
+	// A retry reads what happened before, consistently: this also shows that such
+	// reads are counted where there are any.
+	batch := s.receive(t, s.urls.Retries, 5*time.Second, time.Minute)
+	w.take()
+	if out := s.dispatcher.invoke(t, batch, time.Minute); out.failed || len(batch.Records) == 0 {
+		t.Fatalf("got %s for %d retries", out.payload, len(batch.Records))
+	}
+	retried, n := w.take(), float64(len(batch.Records))
+	t.Logf("counted: a second attempt that fails too: each %.2g write units, %.2g read units, %.2g sends; %.2g consistent reads; of %g in 1 invocation: %v",
+		retried.writes/n, retried.reads/n, float64(retried.sends())/n, float64(retried.consistent)/n, n, retried.calls)
+	if retried.consistent < len(batch.Records) {
+		t.Errorf("%d consistent reads for %d retries: not everything was counted", retried.consistent, len(batch.Records))
 	}
 }

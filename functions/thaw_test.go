@@ -1,7 +1,6 @@
 package functions
 
 import (
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -12,14 +11,29 @@ import (
 	"hookferry/shared/relay"
 )
 
+// How a connection is lost.
+type loss int
+
+const (
+	byReset  loss = iota // at once
+	byTouch              // reset once something is sent on it, as a forgotten one is
+	silently             // what is sent on it is neither answered nor refused
+)
+
 // A wire carries TCP connections to a server and can lose them.
 type wire struct {
 	addr string
 
 	mu    sync.Mutex
-	conns []net.Conn // of the function's side
-	cut   []chan struct{}
+	links []*link
 	n     int
+}
+
+// A link is one connection: the function's side and the server's.
+type link struct {
+	near, far net.Conn
+	lost      chan struct{}
+	how       loss // set before lost is closed
 }
 
 func newWire(tb testing.TB, target string) *wire {
@@ -31,7 +45,7 @@ func newWire(tb testing.TB, target string) *wire {
 	w := &wire{addr: ln.Addr().String()}
 	tb.Cleanup(func() {
 		ln.Close()
-		w.lose(true)
+		w.lose(byReset)
 	})
 	go func() {
 		for {
@@ -44,26 +58,31 @@ func newWire(tb testing.TB, target string) *wire {
 				near.Close()
 				continue
 			}
-			dead := make(chan struct{})
+			l := &link{near: near, far: far, lost: make(chan struct{})}
 			w.mu.Lock()
-			w.conns, w.cut, w.n = append(w.conns, near), append(w.cut, dead), w.n+1
+			w.links, w.n = append(w.links, l), w.n+1
 			w.mu.Unlock()
-			go w.carry(far, near, far, near, dead)
-			go w.carry(near, far, far, near, dead)
+			go l.carry(far, near)
+			go l.carry(near, far)
 		}
 	}()
 	return w
 }
 
-// carry copies until an end closes, or the wire is dead: then bytes vanish, and
-// nobody is told.
-func (w *wire) carry(to io.Writer, from io.Reader, far, near net.Conn, dead chan struct{}) {
+// carry copies until an end closes or the connection is lost.
+func (l *link) carry(to, from net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		select {
-		case <-dead:
-			if from == io.Reader(far) || err != nil {
+		case <-l.lost:
+			if from == l.far {
+				return
+			}
+			if n > 0 && l.how == byTouch {
+				l.reset()
+			}
+			if err != nil {
 				return
 			}
 			continue
@@ -75,27 +94,33 @@ func (w *wire) carry(to io.Writer, from io.Reader, far, near net.Conn, dead chan
 			}
 		}
 		if err != nil {
-			near.Close()
-			far.Close()
+			l.near.Close()
+			l.far.Close()
 			return
 		}
 	}
 }
 
-// lose ends every connection there is: with a reset, or, silently, so that what
-// is sent on it is neither answered nor refused. It returns how many there were.
-func (w *wire) lose(reset bool) int {
+func (l *link) reset() {
+	if tcp, ok := l.near.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	l.near.Close()
+}
+
+// lose ends every connection there is, and returns how many there were.
+func (w *wire) lose(how loss) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, c := range w.conns {
-		close(w.cut[i])
-		if tcp, ok := c.(*net.TCPConn); ok && reset {
-			tcp.SetLinger(0)
-			tcp.Close()
+	for _, l := range w.links {
+		l.how = how
+		close(l.lost)
+		if how == byReset {
+			l.reset()
 		}
 	}
-	n := len(w.conns)
-	w.conns, w.cut = nil, nil
+	n := len(w.links)
+	w.links = nil
 	return n
 }
 
@@ -106,17 +131,18 @@ func (w *wire) opened() int {
 }
 
 // TestAThawedInstanceWhosePooledConnectionsDiedSucceedsAtOnce: its connections
-// to DynamoDB, SQS and the destination are gone when it goes on. A short freeze
-// must survive resets; a long one also connections that fell silent.
+// to DynamoDB, SQS and the destination are gone when it goes on. After a short
+// freeze it notices when it uses them; after a long one it must not try, since
+// nothing might come back.
 func TestAThawedInstanceWhosePooledConnectionsDiedSucceedsAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		frozen time.Duration
-		reset  bool
+		how    loss
 	}{
-		{"reset, frozen for 300 ms", 300 * time.Millisecond, true},
-		{"silent, frozen for 6 s", 6 * time.Second, false},
-		{"reset, frozen for 6 s", 6 * time.Second, true},
+		{"reset, frozen for 300 ms", 300 * time.Millisecond, byReset},
+		{"forgotten, frozen for 300 ms", 300 * time.Millisecond, byTouch},
+		{"silent, frozen for 6 s", 6 * time.Second, silently},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -155,7 +181,7 @@ func TestAThawedInstanceWhosePooledConnectionsDiedSucceedsAtOnce(t *testing.T) {
 			}
 			lost := 0
 			for _, w := range wires {
-				lost += w.lose(c.reset)
+				lost += w.lose(c.how)
 			}
 			if lost < len(wires) {
 				t.Fatalf("only %d connections were lost", lost)
