@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
@@ -134,7 +135,7 @@ func acceptLine() float64 {
 	line := log.Line("receive")
 	line.Count(telemetry.Accepted, 1)
 	line.Observe(telemetry.AcceptLatency, 8.123)
-	line.End(nil, slog.LevelDebug) //nolint:staticcheck // no handler reads the context
+	line.End(context.Background(), slog.LevelDebug)
 	return float64(out.Len()) + logOverhead
 }
 
@@ -150,7 +151,7 @@ func dispatchLine(n int) float64 {
 		line.Observe(telemetry.AcceptToAttempt, 123.456)
 		line.Observe(telemetry.AttemptDuration, 321.123)
 	}
-	line.End(nil, slog.LevelInfo) //nolint:staticcheck // no handler reads the context
+	line.End(context.Background(), slog.LevelInfo)
 	return float64(out.Len()) + logOverhead
 }
 

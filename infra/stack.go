@@ -100,5 +100,5 @@ func (s *stack) addOutputs() {
 	out("DashboardUrl", "Is it healthy", jsii.Sprintf("https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#dashboards/dashboard/%s",
 		region, region, *s.name("relay")))
 	out("FirstKey", "How to make the first API key, with credentials of this account", jsii.String(
-		fmt.Sprintf("AWS_REGION=%s TABLE_NAME=%s go run ./functions/hookferry keys create -backend aws -account NAME", region, *s.name("table"))))
+		fmt.Sprintf("AWS_REGION=%s go run ./functions/hookferry keys create -table %s -account NAME -scopes all", region, *s.name("table"))))
 }
