@@ -63,6 +63,10 @@ func (p Policy) CheckURL(raw string) error {
 	if err != nil || u.Host != authority || u.User != nil || u.Opaque != "" || u.Fragment != "" {
 		return refuse("the URL is malformed")
 	}
+	// Do checks it as the client writes it, with what net/url escapes.
+	if len(u.String()) > MaxURL {
+		return refuse("the URL is longer than %d characters with what must be percent-encoded", MaxURL)
+	}
 	return nil
 }
 
