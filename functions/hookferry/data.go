@@ -77,37 +77,54 @@ func existingData(ctx context.Context, dir string, retention time.Duration) (bac
 
 // openKeyring reads the folder's sealing keyring. A new one is made only where
 // there is no database yet: without its keyring a database's secrets are lost,
-// and a fresh one would hide that.
+// and a fresh one would hide that. Of several commands that find none at the same
+// time one makes it and all read that one: what another sealed could never be
+// opened again.
 func openKeyring(dir string) (*seal.Keyring, error) {
 	path := filepath.Join(dir, keyringFile)
-	b, err := readBounded(path)
-	switch {
-	case err == nil:
-		ring, err := seal.Parse(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		return ring, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	ring, err := readKeyring(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ring, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err == nil {
+		// The keyring comes first, so it may have come since.
+		if ring, err := readKeyring(path); !errors.Is(err, fs.ErrNotExist) {
+			return ring, err
+		}
 		return nil, fmt.Errorf("%s is missing: the secrets in %s cannot be opened without it; restore it from your backup", path, databaseFile)
 	}
-	ring := seal.Generate()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	return ring, writeFile(path, ring.Marshal())
+	if err := placeFile(path, seal.Generate().Marshal(), os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return readKeyring(path)
+}
+
+func readKeyring(path string) (*seal.Keyring, error) {
+	b, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := seal.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return ring, nil
 }
 
 // writeFile replaces a file of mode 0600 so that a crash leaves the old or the
 // new one, whole.
-func writeFile(path string, b []byte) error {
+func writeFile(path string, b []byte) error { return placeFile(path, b, os.Rename) }
+
+// placeFile writes a file of mode 0600 under another name and puts it at path.
+func placeFile(path string, b []byte, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	defer os.Remove(f.Name()) // not there any more if it was renamed
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()
@@ -116,10 +133,9 @@ func writeFile(path string, b []byte) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = place(f.Name(), path)
 	}
 	if err != nil {
-		os.Remove(f.Name())
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
