@@ -77,7 +77,8 @@ func (f *Faults) Happened(fault Fault) int {
 func (f *Faults) AddTo(stack *middleware.Stack) error {
 	err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("faults of a call",
 		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
-			middleware.InitializeOutput, middleware.Metadata, error) {
+			middleware.InitializeOutput, middleware.Metadata, error,
+		) {
 			return next.HandleInitialize(context.WithValue(ctx, callKey{}, new(int)), in)
 		}), middleware.Before)
 	if err != nil {
@@ -86,7 +87,8 @@ func (f *Faults) AddTo(stack *middleware.Stack) error {
 	// This step is inside the SDK's retries, which so see the fault.
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("faults",
 		func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
-			middleware.DeserializeOutput, middleware.Metadata, error) {
+			middleware.DeserializeOutput, middleware.Metadata, error,
+		) {
 			var none middleware.DeserializeOutput
 			switch f.next(ctx) {
 			case Throttled:

@@ -54,7 +54,8 @@ func (m *Meter) Take() Count {
 func (m *Meter) AddTo(stack *middleware.Stack) error {
 	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("meter",
 		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
-			middleware.InitializeOutput, middleware.Metadata, error) {
+			middleware.InitializeOutput, middleware.Metadata, error,
+		) {
 			params := reflect.ValueOf(in.Parameters).Elem()
 			if f := params.FieldByName("ReturnConsumedCapacity"); f.IsValid() {
 				f.SetString(string(types.ReturnConsumedCapacityTotal))

@@ -3,6 +3,7 @@ package awstest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,8 @@ func StartDynamoDB(tb testing.TB) string {
 	tb.Helper()
 	binary := installed(tb, "@dynoxide/linux-x64/dynoxide")
 	return start(tb, func(port string) *exec.Cmd {
-		return exec.Command(binary, "--host", "127.0.0.1", "--port", port)
+		// Not of the test's context: that ends before the test's other clean-ups.
+		return exec.CommandContext(context.WithoutCancel(tb.Context()), binary, "--host", "127.0.0.1", "--port", port)
 	})
 }
 
@@ -50,7 +52,7 @@ func StartSQS(tb testing.TB) string {
 		tb.Fatalf("no node on this machine: the tests on SQS need Node 20 or later; install it, or set %s=1 to skip them", SkipVariable)
 	}
 	return start(tb, func(port string) *exec.Cmd {
-		cmd := exec.Command(node, script)
+		cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), node, script)
 		cmd.Env = append(os.Environ(), "FAUXQS_HOST=127.0.0.1", "FAUXQS_PORT="+port, "FAUXQS_LOGGER=false",
 			"FAUXQS_DEFAULT_REGION="+region)
 		return cmd
@@ -128,7 +130,7 @@ func start(tb testing.TB, command func(port string) *exec.Cmd) string {
 }
 
 func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -142,15 +144,22 @@ func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var outcome error
+	ended := make(chan struct{})
+	go func() {
+		outcome = cmd.Wait()
+		close(ended)
+	}()
 	stop := func() {
-		cmd.Process.Kill()
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			tb.Errorf("stop %s: %v", cmd.Path, err)
+			return
+		}
 		<-ended
 	}
 
 	url := "http://127.0.0.1:" + port
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
 	for {
 		if answers(ctx, url) {
@@ -158,8 +167,8 @@ func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
 			return url, nil
 		}
 		select {
-		case err := <-ended:
-			return "", fmt.Errorf("%s ended before it answered: %v\n%s", cmd.Path, err, output.String())
+		case <-ended:
+			return "", fmt.Errorf("%s ended before it answered: %w\n%s", cmd.Path, outcome, output.String())
 		case <-ctx.Done():
 			stop()
 			return "", fmt.Errorf("%s did not answer within 20 s\n%s", cmd.Path, output.String())

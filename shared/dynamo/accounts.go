@@ -113,8 +113,10 @@ func keyItem(at key, k relay.Key) item {
 }
 
 func keyOf(it item) relay.Key {
-	k := relay.Key{ID: it.string("i"), Account: it.string("a"), Name: it.string("n"), Prefix: it.string("p"),
-		Scopes: stringsOf[relay.Scope](it, "s"), CreatedAt: it.time("c"), ExpiresAt: it.time("e"), RevokedAt: it.time("r")}
+	k := relay.Key{
+		ID: it.string("i"), Account: it.string("a"), Name: it.string("n"), Prefix: it.string("p"),
+		Scopes: stringsOf[relay.Scope](it, "s"), CreatedAt: it.time("c"), ExpiresAt: it.time("e"), RevokedAt: it.time("r"),
+	}
 	copy(k.Hash[:], it.bytes("h"))
 	return k
 }
@@ -272,16 +274,20 @@ func (s *Store) PutIdempotency(ctx context.Context, r relay.Idempotency) (*relay
 	it.setTime("c", r.CreatedAt)
 	it.setTime("u", r.ExpiresAt)
 	it.setExpiry(r.ExpiresAt)
-	there, ok, err := s.putMarked(ctx, it, condition{expr: "attribute_not_exists(pk) OR u <= :now",
-		values: item{":now": numberValue(s.now().UnixMilli())}})
+	there, ok, err := s.putMarked(ctx, it, condition{
+		expr:   "attribute_not_exists(pk) OR u <= :now",
+		values: item{":now": numberValue(s.now().UnixMilli())},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("put idempotency record of %s: %w", r.Account, err)
 	}
 	if ok {
 		return nil, nil
 	}
-	existing := &relay.Idempotency{Account: r.Account, Key: r.Key, EventID: there.string("e"),
-		CreatedAt: there.time("c"), ExpiresAt: there.time("u")}
+	existing := &relay.Idempotency{
+		Account: r.Account, Key: r.Key, EventID: there.string("e"),
+		CreatedAt: there.time("c"), ExpiresAt: there.time("u"),
+	}
 	copy(existing.Body[:], there.bytes("b"))
 	return existing, nil
 }

@@ -38,9 +38,11 @@ func providerBody(r *rand.Rand, size int) []byte {
 func delivered(t *testing.T, s *dynamo.Store, account string, now time.Time, body []byte, n, failed int) {
 	t.Helper()
 	ctx := t.Context()
-	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "generation.succeeded",
+	ev := relay.Event{
+		ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "generation.succeeded",
 		Format: relay.FormatRivya, SourceID: relay.NewID(relay.SourcePrefix, now), VerifiedBy: relay.VerifiedBySignature,
-		CreatedAt: now, RequestID: relay.NewID(relay.RequestPrefix, now), Payload: relay.NewPayload(body)}
+		CreatedAt: now, RequestID: relay.NewID(relay.RequestPrefix, now), Payload: relay.NewPayload(body),
+	}
 	r := relay.EventRecord{Event: ev, MID: relay.NewMID(), ClaimedUntil: now.Add(time.Minute)}
 	for range n {
 		r.Matched = append(r.Matched, relay.NewID(relay.EndpointPrefix, now))
@@ -64,10 +66,12 @@ func delivered(t *testing.T, s *dynamo.Store, account string, now time.Time, bod
 // attempt returns a first attempt. Its answer is as long as a success's may be,
 // or a common error page.
 func attempt(r relay.EventRecord, endpoint string, now time.Time, fails bool) relay.Attempt {
-	a := relay.Attempt{Account: r.Account, EventID: r.ID, EventType: r.Type, EndpointID: endpoint, Number: 1,
+	a := relay.Attempt{
+		Account: r.Account, EventID: r.ID, EventType: r.Type, EndpointID: endpoint, Number: 1,
 		Status: relay.AttemptSucceeded, Final: true, HTTPStatus: 200, RequestID: relay.NewID(relay.RequestPrefix, now),
 		Duration: 123456789, Snippet: strings.Repeat("The webhook was received. ", 10)[:relay.MaxSuccessSnippet], DueAt: now,
-		CreatedAt: now, MID: r.MID, EventCreatedAt: r.CreatedAt}
+		CreatedAt: now, MID: r.MID, EventCreatedAt: r.CreatedAt,
+	}
 	if fails {
 		a.Status, a.Final, a.HTTPStatus = relay.AttemptFailed, false, 500
 		a.ErrorCode, a.ErrorMessage = relay.CodeHTTPError, "The endpoint answered 500 Internal Server Error."
@@ -114,8 +118,10 @@ func TestAnEventOfOneKilobyteCostsThreeWriteUnits(t *testing.T) {
 	print("16 KB to one endpoint", 16<<10, 1, 0)
 
 	// A retry: the look-up before the POST, the record of its failure, the state.
-	ev := relay.Event{ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "generation.succeeded", CreatedAt: now,
-		Payload: relay.NewPayload(providerBody(random, 1024))}
+	ev := relay.Event{
+		ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "generation.succeeded", CreatedAt: now,
+		Payload: relay.NewPayload(providerBody(random, 1024)),
+	}
 	r := relay.EventRecord{Event: ev, MID: relay.NewMID(), Matched: []string{relay.NewID(relay.EndpointPrefix, now)}}
 	a := attempt(r, r.Matched[0], now, true)
 	if _, err := s.PutEvent(t.Context(), r); err != nil {

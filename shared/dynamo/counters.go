@@ -12,8 +12,10 @@ import (
 func countersKey(endpoint string) key { return key{"C#" + endpoint, "C"} }
 
 func countersOf(it item) relay.Counters {
-	return relay.Counters{LastSuccessAt: it.time("s"), LastFailureAt: it.time("f"),
-		FailureCount: int(it.int("n")), FailingSince: it.time("b")}
+	return relay.Counters{
+		LastSuccessAt: it.time("s"), LastFailureAt: it.time("f"),
+		FailureCount: int(it.int("n")), FailingSince: it.time("b"),
+	}
 }
 
 // Counters implements relay.Store.

@@ -47,8 +47,10 @@ func (s *Store) everyKey(prefix string, ref relay.EventRef) []key {
 // A delivery's state is kept as text: its progress in 12 hexadecimal digits,
 // so that a string comparison tells which of two is further; a letter for its
 // status; when the next attempt is due.
-var statusCodes = map[relay.DeliveryStatus]string{relay.DeliveryPending: "p", relay.DeliveryRetrying: "r",
-	relay.DeliverySucceeded: "s", relay.DeliveryFailed: "f", relay.DeliverySkipped: "k", relay.DeliveryRejected: "j"}
+var statusCodes = map[relay.DeliveryStatus]string{
+	relay.DeliveryPending: "p", relay.DeliveryRetrying: "r",
+	relay.DeliverySucceeded: "s", relay.DeliveryFailed: "f", relay.DeliverySkipped: "k", relay.DeliveryRejected: "j",
+}
 
 func deliveryText(d relay.Delivery) string {
 	return fmt.Sprintf("%012x%s%d", d.Progress(), encode(statusCodes, d.Status)[:1], unixMillis(d.NextAttemptAt))
@@ -63,8 +65,10 @@ func parseDelivery(endpoint, text string) (d relay.Delivery, ok bool) {
 	}
 	progress, err1 := strconv.ParseInt(text[:12], 16, 64)
 	next, err2 := strconv.ParseInt(text[13:], 10, 64)
-	return relay.Delivery{EndpointID: endpoint, Run: int(progress >> 16), Attempts: int(progress & 0xffff),
-		Status: decode(statusCodes, text[12:13]), NextAttemptAt: timeOf(next)}, err1 == nil && err2 == nil
+	return relay.Delivery{
+		EndpointID: endpoint, Run: int(progress >> 16), Attempts: int(progress & 0xffff),
+		Status: decode(statusCodes, text[12:13]), NextAttemptAt: timeOf(next),
+	}, err1 == nil && err2 == nil
 }
 
 // kept returns the deliveries that an open-event item holds, by endpoint.

@@ -48,8 +48,10 @@ func open(url string, now func() time.Time, options ...func(*dynamodb.Options)) 
 }
 
 // operations are all that a Store asks of DynamoDB: what its role must allow.
-var operations = []string{"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query",
-	"TransactWriteItems", "UpdateItem"}
+var operations = []string{
+	"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query",
+	"TransactWriteItems", "UpdateItem",
+}
 
 func TestStoreKeepsItsPromises(t *testing.T) {
 	t.Parallel()
@@ -99,8 +101,10 @@ func TestAnEventThatNoItemHoldsIsTooLarge(t *testing.T) {
 		for i := range payload {
 			payload[i] = byte(i)
 		}
-		_, err := s.PutEvent(t.Context(), relay.EventRecord{MID: "m", Event: relay.Event{ID: id, Account: "acct_1",
-			CreatedAt: now, Payload: relay.PayloadFromDeflated(payload)}})
+		_, err := s.PutEvent(t.Context(), relay.EventRecord{MID: "m", Event: relay.Event{
+			ID: id, Account: "acct_1",
+			CreatedAt: now, Payload: relay.PayloadFromDeflated(payload),
+		}})
 		return err
 	}
 	if err := put("evt_fits", 399<<10); err != nil {
@@ -125,12 +129,16 @@ func TestADamagedItemIsAnErrorNotAnEmptyRecord(t *testing.T) {
 		"/whend_1": &types.AttributeValueMemberS{Value: "1 then token"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "E#acct_1#evt_1"},
-				"sk": &types.AttributeValueMemberS{Value: "E"}}
+			key := map[string]types.AttributeValue{
+				"pk": &types.AttributeValueMemberS{Value: "E#acct_1#evt_1"},
+				"sk": &types.AttributeValueMemberS{Value: "E"},
+			}
 			change := func(expr string, values map[string]types.AttributeValue) {
 				t.Helper()
-				_, err := client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String(table), Key: key,
-					UpdateExpression: &expr, ExpressionAttributeNames: map[string]string{"#a": name}, ExpressionAttributeValues: values})
+				_, err := client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+					TableName: aws.String(table), Key: key,
+					UpdateExpression: &expr, ExpressionAttributeNames: map[string]string{"#a": name}, ExpressionAttributeValues: values,
+				})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -62,8 +62,10 @@ func endpointOf(it item) relay.Endpoint {
 const addOne = "ADD n :one"
 
 func under(limit int) condition {
-	return condition{expr: "attribute_not_exists(n) OR n < :limit",
-		values: item{":one": numberValue(1), ":limit": numberValue(int64(limit))}}
+	return condition{
+		expr:   "attribute_not_exists(n) OR n < :limit",
+		values: item{":one": numberValue(1), ":limit": numberValue(int64(limit))},
+	}
 }
 
 func less() condition { return condition{values: item{":one": numberValue(-1)}} }

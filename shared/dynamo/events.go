@@ -15,11 +15,15 @@ func eventKey(account, id string) key { return key{"E#" + account + "#" + id, "E
 // Codes keep an event of 1 KB within one write unit; a value that has none is
 // kept as it is.
 var (
-	verificationCodes = map[relay.Verification]string{relay.VerifiedBySignature: "s", relay.VerifiedByToken: "t",
-		relay.VerifiedByTokenFetch: "u", relay.VerifiedByFetch: "f", relay.VerifiedByKey: "k"}
+	verificationCodes = map[relay.Verification]string{
+		relay.VerifiedBySignature: "s", relay.VerifiedByToken: "t",
+		relay.VerifiedByTokenFetch: "u", relay.VerifiedByFetch: "f", relay.VerifiedByKey: "k",
+	}
 	formatCodes   = map[relay.Format]string{relay.FormatRivya: "r", relay.FormatSivi: "s"}
-	mismatchCodes = map[relay.Mismatch]string{relay.MismatchType: "t", relay.MismatchSource: "s",
-		relay.MismatchFormat: "f", relay.MismatchDisabled: "d", relay.MismatchOnly: "o"}
+	mismatchCodes = map[relay.Mismatch]string{
+		relay.MismatchType: "t", relay.MismatchSource: "s",
+		relay.MismatchFormat: "f", relay.MismatchDisabled: "d", relay.MismatchOnly: "o",
+	}
 )
 
 func encode[T ~string](codes map[T]string, v T) string {
@@ -51,10 +55,12 @@ func (it item) setSummary(ev relay.Event) {
 }
 
 func summaryOf(it item, ref relay.EventRef) relay.Event {
-	return relay.Event{ID: ref.ID, Account: ref.Account, CreatedAt: ref.CreatedAt,
+	return relay.Event{
+		ID: ref.ID, Account: ref.Account, CreatedAt: ref.CreatedAt,
 		Type: it.string("t"), Format: decode(formatCodes, it.string("f")), SourceID: it.id("s"),
 		VerifiedBy: decode(verificationCodes, it.string("v")), Test: it.bool("k"), RequestID: it.id("r"),
-		Only: it.id("o"), Confirm: relay.Confirm(it.string("q"))}
+		Only: it.id("o"), Confirm: relay.Confirm(it.string("q")),
+	}
 }
 
 // runAttribute holds an endpoint's latest run on the event's item, and

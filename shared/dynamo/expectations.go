@@ -34,9 +34,11 @@ func (s *Store) expectationItem(x relay.Expectation) item {
 }
 
 func expectationOf(source string, it item) relay.Expectation {
-	return relay.Expectation{Account: it.string("a"), SourceID: source, RequestID: it.string("sk")[len("R#"):],
+	return relay.Expectation{
+		Account: it.string("a"), SourceID: source, RequestID: it.string("sk")[len("R#"):],
 		CreatedAt: it.time("c"), Asked: int(it.int("n")), NextAt: it.time("d"), GiveUpAt: it.time("g"),
-		EventID: it.string("e"), GaveUp: it.bool("u")}
+		EventID: it.string("e"), GaveUp: it.bool("u"),
+	}
 }
 
 // PutExpectation implements relay.Store. The row that keeps the order is put
@@ -86,8 +88,10 @@ func (s *Store) expired(it item) bool { return it == nil || it.int("c") <= s.cut
 // unresolved counts what a source still waits for.
 func (s *Store) unresolved(ctx context.Context, source string) (int, error) {
 	cond, open := "pk = :pk AND begins_with(sk, :r)", "attribute_not_exists(e) AND attribute_not_exists(u) AND c > :cut"
-	in := dynamodb.QueryInput{TableName: s.table, KeyConditionExpression: &cond, FilterExpression: &open, Select: types.SelectCount,
-		ExpressionAttributeValues: item{":pk": stringValue("X#" + source), ":r": stringValue("R#"), ":cut": numberValue(s.cutoff())}}
+	in := dynamodb.QueryInput{
+		TableName: s.table, KeyConditionExpression: &cond, FilterExpression: &open, Select: types.SelectCount,
+		ExpressionAttributeValues: item{":pk": stringValue("X#" + source), ":r": stringValue("R#"), ":cut": numberValue(s.cutoff())},
+	}
 	n := 0
 	for {
 		out, err := s.client.Query(ctx, &in)
@@ -151,9 +155,13 @@ func (s *Store) Expectations(ctx context.Context, source string, p relay.Page) (
 
 // UpdateExpectation implements relay.Store.
 func (s *Store) UpdateExpectation(ctx context.Context, x relay.Expectation) error {
-	cond := condition{expr: "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e)",
-		values: item{":cut": numberValue(s.cutoff()), ":n": numberValue(int64(x.Asked)),
-			":d": numberValue(unixMillis(x.NextAt))}}
+	cond := condition{
+		expr: "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e)",
+		values: item{
+			":cut": numberValue(s.cutoff()), ":n": numberValue(int64(x.Asked)),
+			":d": numberValue(unixMillis(x.NextAt)),
+		},
+	}
 	expr := "SET n = :n, d = :d"
 	if x.GaveUp {
 		cond.values[":u"] = numberValue(1)
@@ -176,8 +184,10 @@ func (s *Store) UpdateExpectation(ctx context.Context, x relay.Expectation) erro
 
 // ResolveExpectation implements relay.Store.
 func (s *Store) ResolveExpectation(ctx context.Context, source, request, event string) (relay.Expectation, error) {
-	cond := condition{expr: "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e)",
-		values: item{":cut": numberValue(s.cutoff()), ":e": stringValue(event)}}
+	cond := condition{
+		expr:   "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e)",
+		values: item{":cut": numberValue(s.cutoff()), ":e": stringValue(event)},
+	}
 	it, ok, err := s.update(ctx, expectationKey(source, request), "SET e = :e", cond, returnNew)
 	if err != nil {
 		return relay.Expectation{}, fmt.Errorf("resolve expectation of %s: %w", source, err)
@@ -192,8 +202,10 @@ func (s *Store) ResolveExpectation(ctx context.Context, source, request, event s
 // DeleteExpectation implements relay.Store.
 func (s *Store) DeleteExpectation(ctx context.Context, source, request string) error {
 	k := expectationKey(source, request)
-	out, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: s.table, Key: k.attributes(),
-		ReturnValues: types.ReturnValueAllOld})
+	out, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: s.table, Key: k.attributes(),
+		ReturnValues: types.ReturnValueAllOld,
+	})
 	if err == nil && len(out.Attributes) > 0 {
 		row := expectationRow(expectationOf(source, item(out.Attributes)))
 		_, err = s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: s.table, Key: row.attributes()})

@@ -33,7 +33,8 @@ func TestStoreKeepsItsPromisesWhileRequestsFail(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			faults := awstest.Seeded(uint64(len(all)), map[awstest.Fault]int{
-				awstest.Throttled: 20, awstest.Broken: 20, awstest.Lost: 80})
+				awstest.Throttled: 20, awstest.Broken: 20, awstest.Lost: 80,
+			})
 			faults.Spare = 2
 			all = append(all, faults)
 			s := counting{Store: open(url, clock.Now, with(faults.AddTo)), calm: open(url, clock.Now)}
@@ -89,8 +90,10 @@ func TestAWriteWhoseAnswerIsLostIsNotTakenForAnothers(t *testing.T) {
 		}
 	}
 	event := func(t *testing.T) relay.EventRecord {
-		return relay.EventRecord{Event: relay.Event{ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "a.b",
-			CreatedAt: now}, MID: relay.NewMID(), ClaimedUntil: now.Add(time.Minute), Matched: []string{"whend_1"}}
+		return relay.EventRecord{Event: relay.Event{
+			ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "a.b",
+			CreatedAt: now,
+		}, MID: relay.NewMID(), ClaimedUntil: now.Add(time.Minute), Matched: []string{"whend_1"}}
 	}
 	endpoint := func() relay.Endpoint {
 		return relay.Endpoint{ID: relay.NewID(relay.EndpointPrefix, now), Account: account, CreatedAt: now, Status: relay.Active}
@@ -99,8 +102,10 @@ func TestAWriteWhoseAnswerIsLostIsNotTakenForAnothers(t *testing.T) {
 		return relay.Source{ID: relay.NewID(relay.SourcePrefix, now), Account: account, CreatedAt: now}
 	}
 	key := func() relay.Key {
-		return relay.Key{ID: relay.NewID(relay.KeyPrefix, now), Account: account, CreatedAt: now,
-			Hash: relay.HashSecret(relay.NewAPIKey()), Scopes: relay.Scopes()}
+		return relay.Key{
+			ID: relay.NewID(relay.KeyPrefix, now), Account: account, CreatedAt: now,
+			Hash: relay.HashSecret(relay.NewAPIKey()), Scopes: relay.Scopes(),
+		}
 	}
 
 	for _, c := range []struct {
@@ -290,7 +295,8 @@ func TestPartsOfBatchesThatWereLeftAreAskedForAgain(t *testing.T) {
 	s := open(url, clock.Now, with(func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("one at a time",
 			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
-				middleware.InitializeOutput, middleware.Metadata, error) {
+				middleware.InitializeOutput, middleware.Metadata, error,
+			) {
 				var reads map[string]types.KeysAndAttributes
 				var writes map[string][]types.WriteRequest
 				switch batch := in.Parameters.(type) {

@@ -10,8 +10,10 @@ import (
 
 func FuzzPackedIdentifiersComeOutAsTheyWere(f *testing.F) {
 	now := time.Now()
-	for _, id := range []string{"", "x", relay.NewID(relay.EndpointPrefix, now), relay.NewID(relay.RequestPrefix, now),
-		"whend_zzzzzzzzzzzzzzzzzzzzzzzzzz", "whend_0000000000000000000000000v", "src_\xff", "evt_ü", "unknown_" + relay.NewID("", now)} {
+	for _, id := range []string{
+		"", "x", relay.NewID(relay.EndpointPrefix, now), relay.NewID(relay.RequestPrefix, now),
+		"whend_zzzzzzzzzzzzzzzzzzzzzzzzzz", "whend_0000000000000000000000000v", "src_\xff", "evt_ü", "unknown_" + relay.NewID("", now),
+	} {
 		f.Add(id, []byte{1, 2})
 	}
 	f.Fuzz(func(t *testing.T, id string, rest []byte) {
@@ -31,8 +33,10 @@ func FuzzPackedIdentifiersComeOutAsTheyWere(f *testing.F) {
 }
 
 func TestMadeIdentifiersTakeSeventeenBytes(t *testing.T) {
-	for _, prefix := range []string{relay.AccountPrefix, relay.KeyPrefix, relay.EndpointPrefix, relay.SourcePrefix,
-		relay.EventPrefix, relay.RequestPrefix, relay.ReplayPrefix} {
+	for _, prefix := range []string{
+		relay.AccountPrefix, relay.KeyPrefix, relay.EndpointPrefix, relay.SourcePrefix,
+		relay.EventPrefix, relay.RequestPrefix, relay.ReplayPrefix,
+	} {
 		if n := len(packID(nil, relay.NewID(prefix, time.Now()))); n != 17 {
 			t.Errorf("an identifier of prefix %s takes %d bytes, want 17", prefix, n)
 		}
@@ -41,8 +45,18 @@ func TestMadeIdentifiersTakeSeventeenBytes(t *testing.T) {
 
 // The further of two deliveries must have the greater text: DynamoDB compares it.
 func TestDeliveryTextsCompareAsProgressDoes(t *testing.T) {
-	steps := []relay.Delivery{{}, {Attempts: 1}, {Attempts: 9}, {Attempts: 10}, {Attempts: 0xffff}, {Run: 1}, {Run: 1, Attempts: 2},
-		{Run: 15, Attempts: 3}, {Run: 16}, {Run: 1 << 20, Attempts: 5}}
+	steps := []relay.Delivery{
+		{},
+		{Attempts: 1},
+		{Attempts: 9},
+		{Attempts: 10},
+		{Attempts: 0xffff},
+		{Run: 1},
+		{Run: 1, Attempts: 2},
+		{Run: 15, Attempts: 3},
+		{Run: 16},
+		{Run: 1 << 20, Attempts: 5},
+	}
 	for i, d := range steps {
 		d.EndpointID, d.Status, d.NextAttemptAt = "whend_1", relay.DeliveryRetrying, time.UnixMilli(1_700_000_000_000).UTC()
 		got, ok := parseDelivery("whend_1", deliveryText(d))

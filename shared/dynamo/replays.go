@@ -49,10 +49,12 @@ func (s *Store) Replay(ctx context.Context, account, id string) (relay.Replay, e
 	if s.expired(it) {
 		return relay.Replay{}, fmt.Errorf("replay %s: %w", id, relay.ErrNotFound)
 	}
-	return relay.Replay{ID: id, Account: account, EndpointID: it.string("i"), Since: it.time("b"), Until: it.time("u"),
+	return relay.Replay{
+		ID: id, Account: account, EndpointID: it.string("i"), Since: it.time("b"), Until: it.time("u"),
 		Select: it.string("q"), MaxPerSecond: int(it.int("r")), Status: relay.ReplayStatus(it.string("s")),
 		Started: int(it.int("n")), After: it.string("p"), CreatedAt: it.time("c"), UpdatedAt: it.time("m"),
-		FinishedAt: it.time("f"), Version: it.int("v")}, nil
+		FinishedAt: it.time("f"), Version: it.int("v"),
+	}, nil
 }
 
 // UpdateReplay implements relay.Store.

@@ -82,8 +82,10 @@ func (s *Store) part(r keyRange, limit int, inTurn bool) *part {
 	if high != "" {
 		values[":high"] = stringValue(high)
 	}
-	p := &part{after: r.after, in: dynamodb.QueryInput{TableName: s.table, KeyConditionExpression: &cond,
-		ExpressionAttributeValues: values, ScanIndexForward: aws.Bool(!r.newest), ConsistentRead: aws.Bool(r.consistent)}}
+	p := &part{after: r.after, in: dynamodb.QueryInput{
+		TableName: s.table, KeyConditionExpression: &cond,
+		ExpressionAttributeValues: values, ScanIndexForward: aws.Bool(!r.newest), ConsistentRead: aws.Bool(r.consistent),
+	}}
 	p.done = low != "" && high != "" && low > high
 	if limit > 0 {
 		size := limit + 1

@@ -48,8 +48,10 @@ func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token st
 // runWrites are the writes of a transaction that start a run as it was decided
 // on r and st.
 func (s *Store) runWrites(r relay.EventRecord, endpoint string, run relay.Run, st state) []types.TransactWriteItem {
-	event := condition{expr: "attribute_exists(pk) AND attribute_not_exists(#r)",
-		names: map[string]string{"#r": endpointAttribute + endpoint}, values: item{":r": stringValue(runText(run))}}
+	event := condition{
+		expr:  "attribute_exists(pk) AND attribute_not_exists(#r)",
+		names: map[string]string{"#r": endpointAttribute + endpoint}, values: item{":r": stringValue(runText(run))},
+	}
 	if was, ok := r.Runs[endpoint]; ok {
 		event.expr = "#r = :was"
 		event.values[":was"] = stringValue(runText(was))

@@ -39,8 +39,10 @@ func TestEverythingIsFoundAfterTheShardsWereDoubled(t *testing.T) {
 		if i >= events {
 			s = after
 		}
-		r := relay.EventRecord{Event: relay.Event{ID: fmt.Sprintf("evt_%03d", i), Account: "acct_1", Type: "a.b",
-			CreatedAt: now.Add(time.Duration(i) * time.Millisecond)}, MID: "m", Matched: []string{"whend_1"}}
+		r := relay.EventRecord{Event: relay.Event{
+			ID: fmt.Sprintf("evt_%03d", i), Account: "acct_1", Type: "a.b",
+			CreatedAt: now.Add(time.Duration(i) * time.Millisecond),
+		}, MID: "m", Matched: []string{"whend_1"}}
 		_, err := s.PutEvent(ctx, r)
 		must(err)
 		a := attempt(r, "whend_1", r.CreatedAt, true)

@@ -195,8 +195,10 @@ func (s *Store) putMarked(ctx context.Context, it item, cond condition) (there i
 // of both in cond. It returns what want asks for, or, if the condition fails,
 // the item that is there (empty if none is) and false.
 func (s *Store) update(ctx context.Context, k key, expr string, cond condition, want types.ReturnValue) (it item, ok bool, err error) {
-	in := &dynamodb.UpdateItemInput{TableName: s.table, Key: k.attributes(), UpdateExpression: &expr,
-		ExpressionAttributeNames: cond.names, ReturnValues: want}
+	in := &dynamodb.UpdateItemInput{
+		TableName: s.table, Key: k.attributes(), UpdateExpression: &expr,
+		ExpressionAttributeNames: cond.names, ReturnValues: want,
+	}
 	if len(cond.values) > 0 {
 		in.ExpressionAttributeValues = cond.values
 	}
@@ -304,8 +306,10 @@ func (s *Store) transactPut(it item, cond condition) types.TransactWriteItem {
 }
 
 func (s *Store) transactUpdate(k key, expr string, cond condition) types.TransactWriteItem {
-	update := &types.Update{TableName: s.table, Key: k.attributes(), UpdateExpression: &expr,
-		ExpressionAttributeNames: cond.names}
+	update := &types.Update{
+		TableName: s.table, Key: k.attributes(), UpdateExpression: &expr,
+		ExpressionAttributeNames: cond.names,
+	}
 	if cond.expr != "" {
 		update.ConditionExpression = &cond.expr
 	}

@@ -35,7 +35,8 @@ func (s *spy) addTo(o *sqs.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("spy",
 			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
-				middleware.InitializeOutput, middleware.Metadata, error) {
+				middleware.InitializeOutput, middleware.Metadata, error,
+			) {
 				if batch, ok := in.Parameters.(*sqs.SendMessageBatchInput); ok {
 					s.mu.Lock()
 					s.sends = append(s.sends, batch)
@@ -173,8 +174,10 @@ func TestAPartlyRefusedBatchIsSettledEntryByEntry(t *testing.T) {
 						continue
 					}
 					if !c.silent {
-						out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError"),
-							SenderFault: c.senderFault})
+						out.Failed = append(out.Failed, types.BatchResultErrorEntry{
+							Id: e.Id, Code: aws.String("InternalError"),
+							SenderFault: c.senderFault,
+						})
 					}
 				}
 				if len(kept.Entries) > 0 {
@@ -221,8 +224,10 @@ func TestAPartlyRefusedBatchIsSettledEntryByEntry(t *testing.T) {
 func TestBodiesComeOutByteForByte(t *testing.T) {
 	t.Parallel()
 	q := lane(t, awstest.StartSQS(t))
-	bodies := []string{"{}", "", "b64:", "b64:e30=", "b64:not base64", "\x00\x01\x1f\x7f", "\ufffe\uffff\ufffd", "\xff\xfe not UTF-8", "\r\n\t",
-		`{"a":"\u0000 \ufffe \ud83d\udc34 \" \\ \/ \b\f\n\r\t"}`, "{\"a\":\"žluť 🐎 \u2028\"}"}
+	bodies := []string{
+		"{}", "", "b64:", "b64:e30=", "b64:not base64", "\x00\x01\x1f\x7f", "\ufffe\uffff\ufffd", "\xff\xfe not UTF-8", "\r\n\t",
+		`{"a":"\u0000 \ufffe \ud83d\udc34 \" \\ \/ \b\f\n\r\t"}`, "{\"a\":\"žluť 🐎 \u2028\"}",
+	}
 	// Every character that there is, in parts.
 	var part strings.Builder
 	for r := rune(0); r <= 0x10ffff; r++ {
@@ -268,8 +273,10 @@ func TestARecordOfALambdaReadsAsTheMessageReceived(t *testing.T) {
 	if err := q.Send(t.Context(), relay.Outgoing{Body: []byte("\ufffe")}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &urls.Events, WaitTimeSeconds: 2,
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}})
+	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &urls.Events, WaitTimeSeconds: 2,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
 	if err != nil || len(out.Messages) != 1 {
 		t.Fatalf("received %v, %v", out, err)
 	}
@@ -328,8 +335,10 @@ func TestCreateQueuesTwiceGivesTheSameQueues(t *testing.T) {
 	if err != nil || first != second {
 		t.Errorf("got %v, %v, want %v", second, err, first)
 	}
-	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &first.Retries,
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl:       &first.Retries,
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,10 @@ func CreateQueues(ctx context.Context, client *sqs.Client, prefix string) (URLs,
 		if *lane.dead, err = createQueue(ctx, client, lane.name+"-dead", nil); err != nil {
 			return URLs{}, err
 		}
-		out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: lane.dead,
-			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+		out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl:       lane.dead,
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
+		})
 		if err != nil {
 			return URLs{}, fmt.Errorf("create queue %s: read the name of its dead-letter queue: %w", lane.name, err)
 		}
@@ -52,7 +54,8 @@ func CreateQueues(ctx context.Context, client *sqs.Client, prefix string) (URLs,
 			return URLs{}, fmt.Errorf("create queue %s: %w", lane.name, err)
 		}
 		*lane.url, err = createQueue(ctx, client, lane.name, map[string]string{
-			string(types.QueueAttributeNameRedrivePolicy): string(policy)})
+			string(types.QueueAttributeNameRedrivePolicy): string(policy),
+		})
 		if err != nil {
 			return URLs{}, err
 		}

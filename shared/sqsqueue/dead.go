@@ -49,7 +49,8 @@ func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) err
 	room := relay.MaxMessageSize - len(body) - len(reasonAttribute) - len("String")
 	if text := reasonText(reason, room); text != "" {
 		in.MessageAttributes = map[string]types.MessageAttributeValue{
-			reasonAttribute: {DataType: aws.String("String"), StringValue: &text}}
+			reasonAttribute: {DataType: aws.String("String"), StringValue: &text},
+		}
 	}
 	if _, err := q.client.SendMessage(ctx, in); err != nil {
 		return fmt.Errorf("bury: %w", err)

@@ -170,7 +170,7 @@ func (q *Queue) sendBatch(ctx context.Context, batch []entry) map[int]error {
 			delete(waiting, aws.ToString(done.Id))
 		}
 		batch = nil
-		var errs = make(map[int]error)
+		errs := make(map[int]error)
 		for _, refused := range out.Failed {
 			e, ok := waiting[aws.ToString(refused.Id)]
 			if !ok {
@@ -222,7 +222,8 @@ func wholeSeconds(d time.Duration) int32 {
 
 var (
 	systemAttributes = []types.MessageSystemAttributeName{
-		types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp}
+		types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp,
+	}
 	messageAttributes = []string{reasonAttribute}
 )
 
@@ -309,7 +310,8 @@ func (q *Queue) deleteBatch(ctx context.Context, msgs []relay.Received) error {
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &q.cfg.URL}
 		for i, m := range msgs {
 			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &m.Receipt})
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &m.Receipt,
+			})
 		}
 		out, err := q.client.DeleteMessageBatch(ctx, in)
 		if err != nil {
@@ -357,7 +359,8 @@ func (q *Queue) Hide(ctx context.Context, msg relay.Received, d time.Duration) e
 
 func (q *Queue) hide(ctx context.Context, msg relay.Received, d time.Duration) error {
 	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: &q.cfg.URL, ReceiptHandle: &msg.Receipt, VisibilityTimeout: wholeSeconds(d)})
+		QueueUrl: &q.cfg.URL, ReceiptHandle: &msg.Receipt, VisibilityTimeout: wholeSeconds(d),
+	})
 	return err
 }
 
