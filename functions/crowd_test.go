@@ -81,7 +81,7 @@ type town struct {
 func settle(t *testing.T, d deployment) *town {
 	t.Helper()
 	w := &town{deployment: d, key: relay.NewAPIKey(), came: map[string]int{}}
-	w.server = httptest.NewServer(w)
+	w.server = httptest.NewTLSServer(w)
 	t.Cleanup(w.server.Close)
 	ctx, now := context.Background(), relay.Millis(time.Now())
 	check := func(err error) {
