@@ -251,3 +251,25 @@ func TestACopyOfAReplayStepEnds(t *testing.T) {
 		t.Errorf("replay: %+v", got)
 	}
 }
+
+// A step's message that comes again after its step is over ends.
+func TestAnOldReplayStepEnds(t *testing.T) {
+	r := newRig(t, func(c *dispatcher.Config) { c.Schedule = relay.Schedule{0} })
+	r.endpoint("a")
+	r.failAll(55)
+	r.dest.always(200)
+	r.clock.Advance(time.Minute)
+	before := r.dest.count()
+	rep := r.replay("bad", 1)
+	first := r.onQueue(r.retries)[0]
+	r.run(15 * time.Second)
+	r.send(r.retries, first)
+	r.run(5 * time.Minute)
+	calls := r.dest.to("a")[before:]
+	if len(calls) != 55 || perSecond(calls) > 1 {
+		t.Errorf("got %d calls, up to %d in a second, want 55 and 1", len(calls), perSecond(calls))
+	}
+	if got := r.replayState(rep.ID); got.Started != 55 || got.Status != relay.ReplayCompleted {
+		t.Errorf("replay: %+v", got)
+	}
+}

@@ -171,3 +171,25 @@ func TestSuccessorsShareARequest(t *testing.T) {
 		t.Errorf("requests of %v messages, want 10 in few", r.retries.sent)
 	}
 }
+
+// A message that comes early, by however little, waits: a Retry-After is a
+// promise too.
+func TestAnEarlyMessageWaitsForItsTime(t *testing.T) {
+	for _, early := range []time.Duration{time.Millisecond, 30 * time.Second, 10 * time.Minute} {
+		r := newRig(t)
+		r.endpoint("a")
+		r.dest.always(500)
+		r.accept("evt_1")
+		r.settleNow()
+		due := r.attempts("whend_a")[0].NextAttemptAt
+		r.clock.Set(due.Add(-early))
+		m := r.onQueue(r.retries)[0]
+		if err := r.retries.Send(t.Context(), relay.Outgoing{Body: m.Encode()}); err != nil {
+			t.Fatal(err)
+		}
+		r.handle(r.retries)
+		if got := len(r.dest.to("a")); got != 1 {
+			t.Errorf("%v early: got %d calls, want 1", early, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -190,6 +191,7 @@ func TestTheSnippetIsCutToValidText(t *testing.T) {
 		{"success", 200, huge, strings.Repeat("é", 128)},
 		{"odd cut", 500, "x" + huge, "x" + strings.Repeat("é", 511)},
 		{"short", 500, "no", "no"},
+		{"growing", 500, strings.Repeat("a\xff", 1000), strings.Repeat("a\uFFFD", 256)},
 		{"binary", 500, "a\xff\xfeb", "a\uFFFDb"},
 		{"empty", 500, "", ""},
 	} {
@@ -538,8 +540,9 @@ func TestAMessageForAnEventThatHasExpiredEnds(t *testing.T) {
 func TestAPanicFailsItsMessageAlone(t *testing.T) {
 	r := newRig(t)
 	r.endpoint("a")
+	var puts atomic.Int64
 	r.store.set(func(op string) error {
-		if op == "PutEvent" && r.store.counts["PutEvent"] == 1 {
+		if op == "PutEvent" && puts.Add(1) == 1 {
 			panic("boom")
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,6 +237,45 @@ func TestAConfirmationSurvivesCrashes(t *testing.T) {
 				t.Errorf("left: %+v", left)
 			}
 		})
+	}
+}
+
+// Two copies of a question do not relay the event twice.
+func TestACopyOfAQuestionIsPutBackWhileTheFirstIsAtWork(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmRequire)
+	s.says("500")
+	r.siviCall("complete", relay.ConfirmRequire)
+	r.settleNow()
+	s.says("complete")
+	r.clock.Advance(time.Minute)
+	m := r.onQueue(r.retries)[0]
+	var once atomic.Bool
+	r.dest.answers(func(call) reply {
+		if once.CompareAndSwap(false, true) {
+			r.send(r.retries, m)
+			r.handle(r.retries)
+		}
+		return reply{status: 200}
+	})
+	r.handle(r.retries)
+	r.run(5 * time.Minute)
+	if got := r.dest.count(); got != 1 || s.count() != 2 {
+		t.Errorf("got %d calls, asked %d times, want 1 and 2", got, s.count())
+	}
+}
+
+// What is not confirmed is not overdue: repair must not relay it.
+func TestRepairRelaysNothingUnconfirmed(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmRequire)
+	s.says("500")
+	r.siviCall("complete", relay.ConfirmRequire)
+	r.run(20 * time.Minute) // between the third question and the fourth
+	if n, err := r.d.Repair(t.Context()); n != 0 || err != nil {
+		t.Errorf("overdue %d, %v", n, err)
+	}
+	r.settleNow()
+	if got := r.dest.count(); got != 0 {
+		t.Errorf("got %d calls", got)
 	}
 }
 
