@@ -37,7 +37,7 @@ race-packages:
 
 .PHONY: check
 check: ## formatting, vet, layers and lint
-	@test -z "$$(gofmt -l events functions infra shared)" || { echo "not formatted:"; gofmt -l events functions infra shared; exit 1; }
+	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run -c .ci/golangci.yml ./...
 

@@ -359,7 +359,7 @@ func TestParametersSayWhatIsWrong(t *testing.T) {
 		"parameter shards:":                                     {"shards": "12"},
 		"parameter headerPrefix:":                               {"headerPrefix": "X"},
 		"parameter siviBaseUrl:":                                {"siviBaseUrl": "https://127.0.0.1"},
-		"parameter logLevel: \"warn\" would drop the audit":     {"logLevel": "warn"},
+		"parameter logLevel:":                                   {"logLevel": "loud"},
 		"parameter alarmEmail:":                                 {"alarmEmail": "nobody"},
 		"parameter deletionProtection:":                         {"deletionProtection": "perhaps"},
 		`parameter warmWrites: "3999" is neither 0 nor`:         {"warmWrites": "3999"},

@@ -188,9 +188,6 @@ func (p Parameters) check() error {
 		errs = append(errs, fmt.Errorf("parameters inboundRate (%d) and inboundBurst (%d) must not be tighter than managementRate (%d) and managementBurst (%d): an event that is turned away may be lost, a management call is made again",
 			p.InboundRate, p.InboundBurst, p.ManagementRate, p.ManagementBurst))
 	}
-	if level := p.Settings["LOG_LEVEL"]; level != "debug" && level != "info" {
-		errs = append(errs, fmt.Errorf("parameter logLevel: %q would drop the audit lines, which are of level info: debug or info", level))
-	}
 	return errors.Join(errs...)
 }
 

@@ -32,6 +32,6 @@ func main() {
 		ExpectFirst:   rt.Config.ExpectFirst,
 		ExpectGiveUp:  rt.Config.ExpectGiveUp,
 		Log:           rt.Log,
-		Audit:         rt.Logger,
+		Audit:         rt.Audit,
 	}), rt.Log))
 }

@@ -74,7 +74,8 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = baseURL(ln)
 	}
-	return newNode(cfg, b, keys, newLogger(p, cfg.LogLevel)).run(ctx, ln, func() error {
+	logger, audit := newLogger(p, cfg.LogLevel)
+	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
 		if err := writeFile(filepath.Join(dir, addressFile), []byte(baseURL(ln)+"\n")); err != nil {
 			return err
 		}
@@ -149,8 +150,8 @@ hookferry keys create -data DIR -account NAME.`)
 	if err != nil {
 		return errors.Join(err, b.close())
 	}
-	logger := newLogger(p, cfg.LogLevel)
-	return newNode(cfg, b, keys, logger).run(ctx, ln, func() error {
+	logger, audit := newLogger(p, cfg.LogLevel)
+	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
 		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL)
 		return nil
 	})

@@ -43,7 +43,9 @@ type node struct {
 	log        *telemetry.Log
 }
 
-func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger *slog.Logger) *node {
+// newNode wires a node. Audit takes a line for each management write, whatever
+// the level of the log.
+func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *slog.Logger) *node {
 	n := &node{cfg: cfg, backend: b, keys: keys, logger: logger, log: telemetry.New(logger, time.Now)}
 	n.store = cache.Wrap(b.store, cache.TTL, time.Now)
 	policy := egress.Policy{AllowPrivate: cfg.AllowPrivateDestinations}
@@ -60,7 +62,7 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger *slog.Logg
 	manage := api.New(api.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
 		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
-		Now: time.Now, Log: n.log, Audit: logger,
+		Now: time.Now, Log: n.log, Audit: audit,
 	})
 	// Not a ServeMux, which would redirect a path like //in/: no provider follows.
 	n.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,11 +155,11 @@ func (n *node) maintain(ctx context.Context) {
 
 // newLogger writes readable lines to a terminal and JSON elsewhere. What the
 // standard library says by itself, at a stranger's prompting too, is for DEBUG.
-func newLogger(p program, level slog.Level) *slog.Logger {
-	logger := slog.New(newHandler(p, level))
+func newLogger(p program, level slog.Level) (logger, audit *slog.Logger) {
+	logger, audit = slog.New(newHandler(p, level)), slog.New(newHandler(p, min(level, slog.LevelInfo)))
 	slog.SetLogLoggerLevel(slog.LevelDebug)
 	slog.SetDefault(logger)
-	return logger
+	return logger, audit
 }
 
 func newHandler(p program, level slog.Level) slog.Handler {

@@ -41,6 +41,7 @@ type Runtime struct {
 	Events, Retries *sqsqueue.Queue
 	Keys            *seal.Keyring
 	Logger          *slog.Logger
+	Audit           *slog.Logger // takes INFO whatever the level of the others
 	Log             *telemetry.Log
 }
 
@@ -68,7 +69,10 @@ func Start(ctx context.Context, lookup func(string) (string, bool), needs ...str
 		return nil
 	}
 	rt := &Runtime{Config: cfg}
-	rt.Logger = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	logger := func(level slog.Level) *slog.Logger {
+		return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: level}))
+	}
+	rt.Logger, rt.Audit = logger(cfg.LogLevel), logger(min(cfg.LogLevel, slog.LevelInfo))
 	rt.Log = telemetry.New(rt.Logger, time.Now)
 	if m, ok := telemetry.InLambda(lookup); ok {
 		rt.Log = rt.Log.WithMetrics(m)
