@@ -357,6 +357,20 @@ func TestATerminalCallEndsTheAsking(t *testing.T) {
 	}
 }
 
+// A call that is not confirmed ends no asking: what is true is still found.
+func TestAForgedCallDoesNotEndTheAsking(t *testing.T) {
+	r, s := newSiviRig(t, relay.ConfirmRequire)
+	s.says("failed")
+	r.siviCall("processing", "")
+	r.settleNow()
+	forged := r.siviCall("complete", relay.ConfirmRequire)
+	r.run(time.Hour)
+	calls := r.dest.to("a")
+	if len(calls) != 2 || calls[1].body != siviBody("failed") || r.status(forged.ID) != relay.EventRejected {
+		t.Errorf("calls %+v, the forged event is %q", calls, r.status(forged.ID))
+	}
+}
+
 func TestWhatNeverComesIsGivenUp(t *testing.T) {
 	r, s := newSiviRig(t, relay.ConfirmOff)
 	s.says("404")
