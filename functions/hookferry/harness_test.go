@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,10 +29,31 @@ const asMain = "HOOKFERRY_TEST_AS_MAIN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asMain) != "" {
+		defer profile()()
 		main()
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// asProfiled names what the CPU profiles of a bench's processes begin with, as in
+// go test -c -o hf.test && HOOKFERRY_TEST_AS_MAIN=1 HOOKFERRY_TEST_PROFILE=/tmp/p- ./hf.test bench
+const asProfiled = "HOOKFERRY_TEST_PROFILE"
+
+// profile starts a CPU profile, if one is asked for, and returns what ends it.
+func profile() func() {
+	prefix := os.Getenv(asProfiled)
+	if prefix == "" || len(os.Args) < 2 {
+		return func() {}
+	}
+	f, err := os.Create(prefix + os.Args[1])
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }
 }
 
 // command returns the program with args; env are NAME=value pairs.

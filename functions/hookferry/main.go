@@ -17,7 +17,8 @@ import (
 	"hookferry/shared/config"
 )
 
-// A command is one word after hookferry. run parses its own flags.
+// A command is one word after hookferry. run parses its own flags. One without
+// a summary is for this program itself.
 type command struct {
 	name, args, summary string
 	run                 func(ctx context.Context, p program, args []string) error
@@ -39,6 +40,8 @@ var commands = []command{
 	{"dead", "list|show|redrive|drop", "look at dead letters, put them back or drop them", runDead},
 	{"repair", "", "send again every delivery whose next attempt is overdue", runRepair},
 	{"reseal", "", "seal every stored secret under the newest key", runReseal},
+	{"bench", "", "measure the relay on this machine", runBench},
+	{bareCommand, "", "", runBare},
 }
 
 // errUsage means that the message has been printed and the exit code is 2.
@@ -82,6 +85,9 @@ func run(ctx context.Context, p program, args []string) error {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "Hookferry receives webhooks, makes them durable, and delivers each one, signed, to every endpoint.\n\nUsage: hookferry COMMAND [flags]\n\n")
 	for _, c := range commands {
+		if c.summary == "" {
+			continue
+		}
 		fmt.Fprintf(w, "  %-30s %s\n", c.name+" "+c.args, c.summary)
 	}
 	fmt.Fprint(w, `

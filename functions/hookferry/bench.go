@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// The bounds of a bench: it is to answer in minutes, on one machine.
+const (
+	maxBench       = 200_000
+	maxBenchSize   = 200 << 10
+	maxConcurrency = 1024
+)
+
+// A benchPlan is what a bench does.
+type benchPlan struct {
+	Events      int    `json:"events"`
+	Size        int    `json:"size"`
+	Concurrency int    `json:"concurrency"`
+	Rate        int    `json:"rate,omitempty"` // a second; 0: as fast as answers come
+	Ingest      string `json:"ingest"`
+	dir         string
+}
+
+// A measured is what became of one run. Latencies count from when a call was to
+// begin to when the destination has its delivery.
+type measured struct {
+	PerSecond    float64 `json:"publishes_per_second"`
+	LastDelivery float64 `json:"last_delivery_s"`       // after the first call began
+	Behind       float64 `json:"behind_last_answer_ms"` // the last delivery, after the last call's answer
+	P50          float64 `json:"p50_ms"`
+	P95          float64 `json:"p95_ms"`
+	P99          float64 `json:"p99_ms"`
+	Max          float64 `json:"max_ms"`
+	Repeats      int     `json:"repeats"`            // deliveries of what had been delivered
+	CPU          float64 `json:"cpu_s_per_1000"`     // user and system, start and stop included
+	Memory       int64   `json:"peak_rss,omitempty"` // bytes; 0: the system does not say
+}
+
+// runBench measures the relay against a program that only signs and forwards.
+func runBench(ctx context.Context, p program, args []string) error {
+	fs := newFlags(p, "bench", `Measure the relay on this machine.
+
+It starts hookferry dev in a process of its own on a temporary data folder, and a
+destination on loopback; publishes events, waits until each is delivered, with
+its signature right, and stops the relay; then it looks whether each one is on
+record. The CPU time is that of the relay's process from start to end. Latency
+counts from when a call was to begin until its event is at the destination.
+
+Machines differ and their speed drifts. So the same events then go through a bare
+program, in a process of its own too, that signs and forwards them and stores
+nothing: compare the ratios, and run it more than once.
+
+  hookferry bench                      10,000 events as fast as they are taken
+  hookferry bench -rate 100 -n 2000    100 a second, for latency
+  hookferry bench -ingest rivya        signed calls of a provider
+  LOG_LEVEL=info hookferry bench       with the log lines of a relay in use`)
+	var plan benchPlan
+	fs.IntVar(&plan.Events, "n", 10_000, "how many `events`; at most 200,000")
+	fs.IntVar(&plan.Size, "size", 1024, "`bytes` of each event's data; 64 to 204,800")
+	fs.IntVar(&plan.Concurrency, "c", 32, "how many `calls` are under way at once, at most")
+	fs.IntVar(&plan.Rate, "rate", 0, "calls a `second`, evenly paced (0: as fast as they are answered)")
+	fs.StringVar(&plan.Ingest, "ingest", "publish", "publish: POST /api/v1/webhook-events; rivya: signed calls to a source")
+	fs.StringVar(&plan.dir, "dir", "", "`DIR` to make the temporary data folder in, to measure its disk (default: the system's)")
+	asJSON := fs.Bool("json", false, "print one line of JSON")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if err := plan.check(); err != nil {
+		return err
+	}
+	load := newLoad(plan)
+	relay, err := load.throughRelay(ctx, p)
+	if err != nil {
+		return fmt.Errorf("through the relay: %w", err)
+	}
+	bare, err := load.throughBare(ctx, p)
+	if err != nil {
+		return fmt.Errorf("through the bare program: %w", err)
+	}
+	if *asJSON {
+		return json.NewEncoder(p.out).Encode(struct {
+			benchPlan
+			Relay measured `json:"relay"`
+			Bare  measured `json:"bare"`
+			Ratio float64  `json:"cpu_ratio"`
+		}{plan, relay, bare, relay.CPU / bare.CPU})
+	}
+	return plan.print(p.out, relay, bare)
+}
+
+func (b benchPlan) check() error {
+	switch {
+	case b.Events < 1 || b.Events > maxBench:
+		return fmt.Errorf("-n: want 1 to %d events", maxBench)
+	case b.Size < 64 || b.Size > maxBenchSize:
+		return fmt.Errorf("-size: want 64 to %d bytes", maxBenchSize)
+	case b.Concurrency < 1 || b.Concurrency > maxConcurrency:
+		return fmt.Errorf("-c: want 1 to %d calls", maxConcurrency)
+	case b.Rate < 0 || b.Rate > maxBench:
+		return fmt.Errorf("-rate: want 0 to %d calls a second", maxBench)
+	case b.Ingest != "publish" && b.Ingest != "rivya":
+		return errors.New("-ingest: want publish or rivya")
+	}
+	return nil
+}
+
+func (b benchPlan) print(out io.Writer, relay, bare measured) error {
+	pace := "as fast as answered"
+	if b.Rate > 0 {
+		pace = fmt.Sprintf("%d a second", b.Rate)
+	}
+	fmt.Fprintf(out, "%d events of %d bytes, %s, at most %d at once, %s\n\n", b.Events, b.Size, b.Ingest, b.Concurrency, pace)
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	row := func(what, format string, relay, bare float64) {
+		fmt.Fprintf(w, "%s\t"+format+"\t"+format+"\t\n", what, relay, bare)
+	}
+	fmt.Fprint(w, "\trelay\tbare\t\n")
+	row("calls answered a second", "%.0f", relay.PerSecond, bare.PerSecond)
+	row("last delivery after, s", "%.2f", relay.LastDelivery, bare.LastDelivery)
+	row("and behind the last answer, ms", "%.0f", relay.Behind, bare.Behind)
+	row("latency p50, ms", "%.1f", relay.P50, bare.P50)
+	row("latency p95, ms", "%.1f", relay.P95, bare.P95)
+	row("latency p99, ms", "%.1f", relay.P99, bare.P99)
+	row("latency max, ms", "%.1f", relay.Max, bare.Max)
+	row("delivered more than once", "%.0f", float64(relay.Repeats), float64(bare.Repeats))
+	row("CPU s for 1,000 events", "%.3f", relay.CPU, bare.CPU)
+	if relay.Memory > 0 {
+		row("peak memory, MiB", "%.0f", float64(relay.Memory)/(1<<20), float64(bare.Memory)/(1<<20))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nThe relay takes %.1f times the CPU of signing and forwarding alone.\n", relay.CPU/bare.CPU)
+	return err
+}
+
+// stallLimit is how long nothing may arrive before a bench gives up.
+const stallLimit = 30 * time.Second
