@@ -36,6 +36,8 @@ func (w *work) firstConfirm(ctx context.Context, ev *event, m relay.Message, end
 			return fmt.Errorf("read deliveries: %w", err)
 		}
 		switch c, ok := confirmation(ds); {
+		case ok && !c.Open():
+			return w.followOwn(ctx, ev, m)
 		case ok && c.Attempts > 0:
 			return w.resumeConfirm(ctx, ev, c, 1)
 		case !ok && listed:
@@ -70,7 +72,7 @@ func (w *work) confirm(ctx context.Context, m relay.Message) error {
 	c, ok := confirmation(ds)
 	switch {
 	case ok && !c.Open(), !ok && listed:
-		return nil
+		return w.followOwn(ctx, ev, m)
 	case c.Attempts >= m.Number:
 		return w.resumeConfirm(ctx, ev, c, m.Number)
 	}
@@ -108,6 +110,26 @@ func (w *work) resumeConfirm(ctx context.Context, ev *event, c relay.Delivery, n
 		return nil
 	}
 	return w.retries.send(ctx, confirmMessage(ev.Ref(), number+1, c.NextAttemptAt, ev.CreatedAt.Add(relay.GiveUpAfter)))
+}
+
+// followOwn is for a message that finds its question settled, by a copy with
+// another MID: the attempts that an earlier receive of it has made are followed
+// by it alone.
+func (w *work) followOwn(ctx context.Context, ev *event, m relay.Message) error {
+	for _, id := range ev.Matched {
+		j := firstJob(ev, id, m)
+		a, found, err := w.onRecord(ctx, j)
+		if err != nil {
+			return err
+		}
+		if !found || ev.Latest(id) > 0 {
+			continue
+		}
+		if err := w.follow(ctx, a, j, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // question asks Sivi for the number-th time whether an event is true and does

@@ -199,6 +199,28 @@ func TestWithoutAKeyNothingIsAsked(t *testing.T) {
 	}
 }
 
+// The message that made an attempt and could not send its successor finds the
+// confirmation settled by a copy that repair sent: it still has to send it.
+func TestAQuestionSettledByACopyLeavesNoAttemptUnfollowed(t *testing.T) {
+	r, _ := newSiviRig(t, relay.ConfirmRequire)
+	r.dest.always(500)
+	r.siviCall("complete", relay.ConfirmRequire)
+	r.retries.fail("Send")
+	if _, failed := r.handle(r.events); failed != 1 {
+		t.Fatal("the message did not fail")
+	}
+	r.retries.heal()
+	r.clock.Advance(11 * time.Minute)
+	if n, err := r.d.Repair(t.Context()); n == 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	r.handle(r.retries) // the copies come first
+	r.run(time.Minute)
+	if as := r.attempts("whend_a"); len(as) < 2 || as[1].Number != 2 {
+		t.Errorf("got %+v, want a second attempt", as)
+	}
+}
+
 // A confirmation dies between any two of its steps and goes on.
 func TestAConfirmationSurvivesCrashes(t *testing.T) {
 	for _, op := range []string{"ListEvent", "SaveDelivery", "Send", "RecordAttempt+Send"} {
