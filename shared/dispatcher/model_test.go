@@ -163,10 +163,10 @@ func TestModelLosesNothingAndSaysNoMoreThanItDid(t *testing.T) {
 						}
 						name := fmt.Sprintf("%s-%d", strings.ReplaceAll(weather.name, " ", "-"), i)
 						w, end := ws.new(t, client, name, relaytest.WorldConfig{Seed: seed + uint64(i), Faults: weather.faults, Crashes: weather.crashes})
-						w.Run(t.Context(), 80)
+						w.Run(t.Context(), 60)
 						l := w.Rest(t.Context())
 						end()
-						if !judge(t, name, w) {
+						if !judge(t, fmt.Sprintf("%s (%s=%d begins with it)", name, relaytest.SeedVariable, seed+uint64(i)), w) {
 							broken.Store(true)
 						}
 						mu.Lock()

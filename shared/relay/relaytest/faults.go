@@ -29,7 +29,7 @@ type Faults struct {
 	SendFails   float64 // an error, and nothing was sent
 	SendLies    float64 // an error, and all was sent
 	SendPartly  float64 // a SendError that is right
-	Duplicate   float64 // a message is received again within the visibility timeout, maybe in the same batch
+	Duplicate   float64 // there are two copies of a message, maybe in the same batch
 	Late        float64 // a visible message is kept back, so that others overtake it
 	DeleteFails float64
 	DeleteLost  float64 // no error, and the message comes again

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,13 +24,14 @@ type FaultyQueue struct {
 
 	mu     sync.Mutex
 	copies int
-	echoes []echo
+	echoes []*echo
 }
 
-// An echo is a message that is received once more, whatever has become of it.
+// An echo is a second copy of a message, as a queue of many machines may keep
+// one: it is received, hidden and deleted by itself.
 type echo struct {
 	msg relay.Received
-	at  time.Time
+	at  time.Time // when it is visible
 }
 
 var _ relay.Queue = (*FaultyQueue)(nil)
@@ -107,7 +109,7 @@ func (q *FaultyQueue) Receive(ctx context.Context, limit int, wait, visibility t
 	if err != nil {
 		return nil, err
 	}
-	out := q.due(limit)
+	out := q.due(limit, visibility)
 	for _, m := range got {
 		what := about(m.Body)
 		if q.chance(q.faults.Late, "late", what) {
@@ -121,55 +123,54 @@ func (q *FaultyQueue) Receive(ctx context.Context, limit int, wait, visibility t
 		if q.chance(q.faults.Duplicate, "duplicate", what) {
 			throw := q.dice.Throw(q.name+" when again", what)
 			if throw.IntN(2) == 0 {
-				out = append(out, q.copy(m)) // in the same batch
+				out = append(out, q.copy(m, visibility)) // in the same batch
 			} else {
-				q.repeat(m, time.Duration(throw.IntN(90))*time.Second)
+				q.copy(m, time.Duration(throw.IntN(90))*time.Second)
 			}
 		}
 	}
 	q.dice.Throw(q.name+" order", "").Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	if len(out) > limit {
-		for _, m := range out[limit:] {
-			q.repeat(m, 0)
-		}
-		out = out[:limit]
-	}
-	return out, nil
+	// Those over the limit have been received by nobody, and come again.
+	return out[:min(len(out), limit)], nil
 }
 
-// copy returns the message as a second receive of it would be.
-func (q *FaultyQueue) copy(m relay.Received) relay.Received {
+// copy keeps a second copy of a message that is visible after d, and returns it
+// as it is received.
+func (q *FaultyQueue) copy(m relay.Received, d time.Duration) relay.Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.copies++
 	m.ID = "copy-" + strconv.Itoa(q.copies)
+	m.Receipt = m.ID
 	m.Body = bytes.Clone(m.Body)
 	m.Receives++
+	q.echoes = append(q.echoes, &echo{m, q.now().Add(d)})
 	return m
 }
 
-func (q *FaultyQueue) repeat(m relay.Received, after time.Duration) {
-	m = q.copy(m)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.echoes = append(q.echoes, echo{m, q.now().Add(after)})
-}
-
-// due takes the echoes that are to be received now.
-func (q *FaultyQueue) due(limit int) (out []relay.Received) {
+// due receives the copies that are visible.
+func (q *FaultyQueue) due(limit int, visibility time.Duration) (out []relay.Received) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
-	keep := q.echoes[:0]
 	for _, e := range q.echoes {
 		if len(out) < limit && !e.at.After(now) {
+			e.at = now.Add(visibility)
+			e.msg.Receives++
 			out = append(out, e.msg)
-		} else {
-			keep = append(keep, e)
 		}
 	}
-	q.echoes = keep
 	return out
+}
+
+// echo returns the copy of a receipt, or nil; the caller holds mu.
+func (q *FaultyQueue) echo(receipt string) *echo {
+	for _, e := range q.echoes {
+		if e.msg.Receipt == receipt {
+			return e
+		}
+	}
+	return nil
 }
 
 // Delete implements relay.Queue.
@@ -189,6 +190,11 @@ func (q *FaultyQueue) Delete(ctx context.Context, msgs ...relay.Received) error 
 	if err := q.queue.Delete(ctx, rest...); err != nil {
 		return err
 	}
+	q.mu.Lock()
+	q.echoes = slices.DeleteFunc(q.echoes, func(e *echo) bool {
+		return slices.ContainsFunc(rest, func(m relay.Received) bool { return m.Receipt == e.msg.Receipt })
+	})
+	q.mu.Unlock()
 	if failed {
 		return fmt.Errorf("delete: %w", ErrFault)
 	}
@@ -202,6 +208,15 @@ func (q *FaultyQueue) Hide(ctx context.Context, msg relay.Received, d time.Durat
 	case q.chance(q.faults.HideFails, "hide fails", what):
 		return fmt.Errorf("hide %s: %w", what, ErrFault)
 	case q.chance(q.faults.HideLost, "hide lost", what):
+		return nil
+	}
+	q.mu.Lock()
+	e := q.echo(msg.Receipt)
+	if e != nil {
+		e.at = q.now().Add(d)
+	}
+	q.mu.Unlock()
+	if e != nil {
 		return nil
 	}
 	return q.queue.Hide(ctx, msg, d)
@@ -222,7 +237,7 @@ func (q *FaultyQueue) Bury(ctx context.Context, msg relay.Received, reason strin
 	return nil
 }
 
-// Bodies returns the bodies of the messages that are to be received once more.
+// Bodies returns the bodies of the copies that are kept.
 func (q *FaultyQueue) Bodies() [][]byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -233,7 +248,7 @@ func (q *FaultyQueue) Bodies() [][]byte {
 	return out
 }
 
-// NextVisible returns when the next of those is received.
+// NextVisible returns when the next of them is visible.
 func (q *FaultyQueue) NextVisible() (next time.Time, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

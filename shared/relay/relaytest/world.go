@@ -143,11 +143,14 @@ func (w *World) tracef(format string, args ...any) {
 // violatedf notes that a promise was broken. The caller holds no lock.
 func (w *World) violatedf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	w.tracef("VIOLATED: %s", text)
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !slices.Contains(w.faults, text) {
+	known := slices.Contains(w.faults, text)
+	if !known {
 		w.faults = append(w.faults, text)
+	}
+	w.mu.Unlock()
+	if !known {
+		w.tracef("VIOLATED: %s", text)
 	}
 }
 
@@ -213,10 +216,24 @@ func (w *World) visitor() (Ports, *Process) {
 	return w.ports(p), p
 }
 
-// Run takes n steps.
+// Run takes n steps, and then as many rounds in which people do nothing and the
+// dispatcher handles what comes, in the same weather: so the late attempts of a
+// delivery and their long waits have their share of it.
 func (w *World) Run(ctx context.Context, n int) {
 	for range n {
 		w.Step(ctx)
+	}
+	for range n {
+		w.Begin()
+		if w.Work(ctx, eventsLane)+w.Work(ctx, retriesLane) == 0 {
+			next, ok := w.nextVisible()
+			if !ok {
+				return
+			}
+			w.Clock.Set(next)
+			continue
+		}
+		w.Check(ctx)
 	}
 }
 
