@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"hookferry/shared/relay"
 )
@@ -22,6 +23,38 @@ func (db *DB) expectation(c *conn, source, request string) (x relay.Expectation,
 	return x, err
 }
 
+// countFor is how long the count of a source's unresolved expectations is good,
+// with what has been put since: counting reads every one of them, and while it
+// does nobody else writes.
+const countFor = 2 * time.Second
+
+// maxCounts bounds the sources whose count is kept.
+const maxCounts = 1000
+
+type openCount struct {
+	n  int64
+	at time.Time
+}
+
+// unresolved returns how many expectations of the source are waited for, as it
+// was up to countFor ago. It is called by the writer alone.
+func (db *DB) unresolved(c *conn, source string) (int64, error) {
+	now := db.now()
+	if have, ok := db.open[source]; ok && !now.Before(have.at) && now.Sub(have.at) < countFor {
+		return have.n, nil
+	}
+	n, err := c.number(`SELECT count(*) FROM expectations
+		WHERE source = ? AND event = '' AND gave_up = 0 AND created_at >= ?`, source, db.cutoff())
+	if err != nil {
+		return 0, err
+	}
+	if len(db.open) >= maxCounts {
+		clear(db.open)
+	}
+	db.open[source] = openCount{n, now}
+	return n, nil
+}
+
 // PutExpectation implements relay.Store. One that was given up counts as
 // resolved.
 func (db *DB) PutExpectation(ctx context.Context, x relay.Expectation, limit int) (existing *relay.Expectation, err error) {
@@ -34,13 +67,15 @@ func (db *DB) PutExpectation(ctx context.Context, x relay.Expectation, limit int
 		} else if err != relay.ErrNotFound {
 			return err
 		}
-		open, err := c.number(`SELECT count(*) FROM expectations
-			WHERE source = ? AND event = '' AND gave_up = 0 AND created_at >= ?`, x.SourceID, db.cutoff())
+		open, err := db.unresolved(c, x.SourceID)
 		if err != nil {
 			return err
 		}
 		if open >= int64(limit) {
 			return relay.ErrLimit
+		}
+		if x.EventID == "" && !x.GaveUp {
+			db.open[x.SourceID] = openCount{open + 1, db.open[x.SourceID].at}
 		}
 		_, err = c.exec(`INSERT OR REPLACE INTO expectations (`+expectationColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			x.CreatedAt, x.RequestID, x.SourceID, x.Account, x.Asked, x.NextAt, x.GiveUpAt, x.EventID, x.GaveUp)

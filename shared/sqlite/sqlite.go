@@ -82,7 +82,8 @@ type DB struct {
 
 	w       *writer
 	readers chan *conn
-	lock    *fileLock // nil unless exclusive
+	lock    *fileLock            // nil unless exclusive
+	open    map[string]openCount // of expectations by source; the writer's
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -99,7 +100,7 @@ var _ relay.Store = (*DB)(nil)
 // ErrDamaged, ErrNewer and ErrInUse leave it as it was. The check reads the
 // whole file, for 10 seconds at most.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{now: cfg.Now, retention: cfg.Retention, lanes: map[string]*lane{}}
+	db := &DB{now: cfg.Now, retention: cfg.Retention, lanes: map[string]*lane{}, open: map[string]openCount{}}
 	if db.now == nil {
 		db.now = time.Now
 	}
