@@ -3,9 +3,11 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"hookferry/events"
@@ -43,7 +45,55 @@ func (s *server) listEvents(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("list events: %w", err)
 	}
+	if err := s.markConfirmed(c, evs); err != nil {
+		return answer{}, err
+	}
 	return s.listed(binding, each(evs, eventWire), next)
+}
+
+// markConfirmed sets what verified each event of a page of a list. A row of the
+// list is put before Sivi has answered, so the confirmation is looked up, for
+// the events of sources that ask for one alone.
+func (s *server) markConfirmed(c *call, evs []relay.EventSummary) error {
+	errs := make([]error, len(evs))
+	slots := make(chan struct{}, 10)
+	var wg sync.WaitGroup
+	for i, e := range evs {
+		if !asksSivi(e.Event) || e.Status == relay.EventRejected {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r := relay.EventRecord{Event: e.Event}
+			kept, listed, err := s.Store.Deliveries(c.ctx(), r)
+			if err != nil {
+				errs[i] = fmt.Errorf("read confirmation of %s: %w", e.ID, err)
+				return
+			}
+			evs[i].VerifiedBy = verifiedBy(e.Event, kept, listed)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func asksSivi(ev relay.Event) bool {
+	return ev.VerifiedBy == relay.VerifiedByToken && (ev.Confirm == relay.ConfirmPrefer || ev.Confirm == relay.ConfirmRequire)
+}
+
+// verifiedBy tells how we know that an event is true from what a store keeps of
+// its deliveries: of one that Sivi was asked about and that went well at the
+// first try, nothing.
+func verifiedBy(ev relay.Event, kept []relay.Delivery, listed bool) relay.Verification {
+	if !asksSivi(ev) {
+		return ev.VerifiedBy
+	}
+	i := slices.IndexFunc(kept, func(d relay.Delivery) bool { return d.EndpointID == relay.Confirmation })
+	if i < 0 && listed || i >= 0 && kept[i].Status == relay.DeliverySucceeded {
+		return relay.VerifiedByTokenFetch
+	}
+	return ev.VerifiedBy
 }
 
 func (s *server) readEvent(c *call) (answer, error) {
@@ -63,10 +113,8 @@ func (s *server) readEvent(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, internal(err)
 	}
-	ds, confirmed := allDeliveries(r, kept, listed)
-	if confirmed && r.VerifiedBy == relay.VerifiedByToken {
-		r.VerifiedBy = relay.VerifiedByTokenFetch
-	}
+	ds := allDeliveries(r, kept, listed)
+	r.VerifiedBy = verifiedBy(r.Event, kept, listed)
 	w := wireEventDetail{
 		wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
 		Payload:   payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{},
@@ -85,27 +133,18 @@ func (s *server) readEvent(c *call) (answer, error) {
 }
 
 // allDeliveries completes what a store keeps of an event's deliveries: of an
-// event that is not listed yet, the others are to come. confirmed says that Sivi
-// has been asked and the event is true; that is not kept where all went well at
-// the first try.
-func allDeliveries(r relay.EventRecord, kept []relay.Delivery, listed bool) (ds []relay.Delivery, confirmed bool) {
-	ds = slices.Clone(kept)
-	has := map[string]bool{}
-	for _, d := range ds {
-		has[d.EndpointID] = true
-		confirmed = confirmed || d.EndpointID == relay.Confirmation && d.Status == relay.DeliverySucceeded
-	}
-	asked := r.Confirm == relay.ConfirmPrefer || r.Confirm == relay.ConfirmRequire
-	confirmed = confirmed || asked && listed && !has[relay.Confirmation]
+// event that is not listed yet, the others are to come.
+func allDeliveries(r relay.EventRecord, kept []relay.Delivery, listed bool) []relay.Delivery {
+	ds := slices.Clone(kept)
 	for _, id := range r.Matched {
-		if !listed && !has[id] {
+		if !listed && !slices.ContainsFunc(kept, func(d relay.Delivery) bool { return d.EndpointID == id }) {
 			ds = append(ds, relay.Delivery{EndpointID: id, Run: r.Latest(id), Status: relay.DeliveryPending})
 		}
 	}
 	slices.SortStableFunc(ds, func(a, b relay.Delivery) int {
 		return slices.Index(r.Matched, a.EndpointID) - slices.Index(r.Matched, b.EndpointID)
 	})
-	return ds, confirmed
+	return ds
 }
 
 // shownPayload returns a payload as JSON, or as a string if it is none.

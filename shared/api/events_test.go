@@ -230,6 +230,9 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 		if strings.Contains(a.raw, `"`+relay.Confirmation+`"`) {
 			t.Errorf("%s: the confirmation is shown as a delivery: %s", status, a.raw)
 		}
+		w.call("GET", "/api/v1/webhook-events", "").is(200).
+			equal(map[string]any{"data.0.id": ev.ID, "data.0.status": want["status"], "data.0.verified_by": want["verified_by"]})
+		now = now.Add(time.Millisecond) // so the next one is listed before it
 	}
 	// All of it at the first try, of which nothing but the event is kept.
 	ev := relay.Event{
@@ -246,6 +249,7 @@ func TestAConfirmedAndARefusedEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.call("GET", "/api/v1/webhook-events/evt_clean", "").is(200).equal(map[string]any{"status": "delivered", "verified_by": "token+fetch"})
+	w.call("GET", "/api/v1/webhook-events", "").is(200).equal(map[string]any{"data.0.id": "evt_clean", "data.0.verified_by": "token+fetch"})
 }
 
 func TestEventsAreFiltered(t *testing.T) {
