@@ -60,7 +60,7 @@ const (
 type server struct {
 	Config
 	cursorKey []byte
-	retryWait time.Duration // before update-webhook looks again; short in tests
+	retryWait time.Duration // before a change that met another is tried again; short in tests
 }
 
 // A route is one operation of openapi.json.

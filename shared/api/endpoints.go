@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 
@@ -13,6 +14,12 @@ import (
 // casTries is how often a change is applied anew to what another call has
 // written meanwhile.
 const casTries = 6
+
+// settle waits before a change is applied anew, for a random time that grows with
+// each try, so that calls that met do not go on meeting.
+func (s *server) settle(c *call, try int) error {
+	return sleep(c, rand.N(s.retryWait/4<<try))
+}
 
 // Fields of seal.Place.
 const (
@@ -61,7 +68,7 @@ func revoked() *relay.Error {
 // the fields it changed; none means that there is nothing to write. It may run
 // several times.
 func (s *server) changeEndpoint(c *call, id string, change func(*relay.Endpoint) ([]string, error)) (relay.Endpoint, []string, error) {
-	for range casTries {
+	for try := range casTries {
 		ep, err := s.Store.Endpoint(c.ctx(), c.account(), id)
 		if err != nil {
 			return ep, nil, found(fmt.Errorf("read endpoint %s: %w", id, err), "endpoint")
@@ -76,6 +83,9 @@ func (s *server) changeEndpoint(c *call, id string, change func(*relay.Endpoint)
 		}
 		if !errors.Is(err, relay.ErrConflict) {
 			return ep, nil, found(fmt.Errorf("write endpoint %s: %w", id, err), "endpoint")
+		}
+		if err := s.settle(c, try); err != nil {
+			return ep, nil, err
 		}
 	}
 	return relay.Endpoint{}, nil, fmt.Errorf("write endpoint %s: %w, %d times", id, relay.ErrConflict, casTries)

@@ -190,7 +190,7 @@ func (s *server) readReplay(c *call) (answer, error) {
 
 // cancelReplay ends a replay that runs; one that has ended stays as it is.
 func (s *server) cancelReplay(c *call) (answer, error) {
-	for range casTries {
+	for try := range casTries {
 		r, err := s.replay(c)
 		if err != nil {
 			return answer{}, err
@@ -206,6 +206,9 @@ func (s *server) cancelReplay(c *call) (answer, error) {
 		}
 		if !errors.Is(err, relay.ErrConflict) {
 			return answer{}, found(fmt.Errorf("write replay %s: %w", r.ID, err), "replay")
+		}
+		if err := s.settle(c, try); err != nil {
+			return answer{}, err
 		}
 	}
 	return answer{}, fmt.Errorf("cancel replay: %w, %d times", relay.ErrConflict, casTries)

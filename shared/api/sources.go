@@ -195,7 +195,7 @@ func (s *server) readSource(c *call) (answer, error) {
 
 // changeSource is changeEndpoint for the source of the path.
 func (s *server) changeSource(c *call, change func(*relay.Source) ([]string, error)) (relay.Source, []string, error) {
-	for range casTries {
+	for try := range casTries {
 		src, err := s.source(c)
 		if err != nil {
 			return src, nil, err
@@ -210,6 +210,9 @@ func (s *server) changeSource(c *call, change func(*relay.Source) ([]string, err
 		}
 		if !errors.Is(err, relay.ErrConflict) {
 			return src, nil, found(fmt.Errorf("write source %s: %w", src.ID, err), "source")
+		}
+		if err := s.settle(c, try); err != nil {
+			return src, nil, err
 		}
 	}
 	return relay.Source{}, nil, fmt.Errorf("write source: %w, %d times", relay.ErrConflict, casTries)
