@@ -122,7 +122,8 @@ func TestWhatAnEventCosts(t *testing.T) {
 			}
 			resp := gatewayAnswer(t, s.receiver.invoke(t, call("POST", "/in/"+tenantSource, string(body), map[string]string{
 				"content-type": "application/json", "rivya-webhook-id": id,
-				"rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig}), 10*time.Second))
+				"rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig,
+			}), 10*time.Second))
 			if resp.StatusCode != 200 {
 				t.Fatalf("got %d %s", resp.StatusCode, resp.Body)
 			}

@@ -32,8 +32,10 @@ const (
 	unheard     = "unheard"   // to nobody
 )
 
-var outcomes = map[string]relay.EventStatus{bySignature: relay.EventDelivered, byToken: relay.EventDelivered, denied: relay.EventRejected,
-	byKey: relay.EventDelivered, hopeless: relay.EventFailed, switchedOff: relay.EventSkipped, unheard: relay.EventUnmatched}
+var outcomes = map[string]relay.EventStatus{
+	bySignature: relay.EventDelivered, byToken: relay.EventDelivered, denied: relay.EventRejected,
+	byKey: relay.EventDelivered, hopeless: relay.EventFailed, switchedOff: relay.EventSkipped, unheard: relay.EventUnmatched,
+}
 
 // kindOf gives the i-th event its kind.
 func kindOf(i int) string {
@@ -91,18 +93,26 @@ func settle(t *testing.T, d deployment) *town {
 		}
 	}
 	check(d.store.CreateAccount(ctx, relay.Account{ID: tenant, Name: "two", CreatedAt: now}))
-	check(d.store.CreateKey(ctx, relay.Key{ID: "key_00000000000000000000000002", Account: tenant, Name: "all", Hash: relay.HashSecret(w.key),
-		Prefix: w.key.Reveal()[:12], Scopes: relay.Scopes(), CreatedAt: now}, 10))
-	check(d.store.CreateSource(ctx, relay.Source{ID: tenantSource, Account: tenant, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
-		CreatedAt: now, UpdatedAt: now, Secret: d.keys.Seal(secret, seal.Place{Account: tenant, Object: tenantSource, Field: "signing_secret"})}, 10))
-	check(d.store.CreateSource(ctx, relay.Source{ID: crowdSivi, Account: tenant, Provider: relay.Sivi, Name: "sivi", Status: relay.Active,
+	check(d.store.CreateKey(ctx, relay.Key{
+		ID: "key_00000000000000000000000002", Account: tenant, Name: "all", Hash: relay.HashSecret(w.key),
+		Prefix: w.key.Reveal()[:12], Scopes: relay.Scopes(), CreatedAt: now,
+	}, 10))
+	check(d.store.CreateSource(ctx, relay.Source{
+		ID: tenantSource, Account: tenant, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
+		CreatedAt: now, UpdatedAt: now, Secret: d.keys.Seal(secret, seal.Place{Account: tenant, Object: tenantSource, Field: "signing_secret"}),
+	}, 10))
+	check(d.store.CreateSource(ctx, relay.Source{
+		ID: crowdSivi, Account: tenant, Provider: relay.Sivi, Name: "sivi", Status: relay.Active,
 		CreatedAt: now, UpdatedAt: now, TokenHash: relay.HashSecret(siviToken), API: "general", Confirm: relay.ConfirmRequire,
-		APIKey: d.keys.Seal("the-key", seal.Place{Account: tenant, Object: crowdSivi, Field: "sivi_api_key"})}, 10))
+		APIKey: d.keys.Seal("the-key", seal.Place{Account: tenant, Object: crowdSivi, Field: "sivi_api_key"}),
+	}, 10))
 	for name, types := range crowdEndpoints {
 		id := crowdEndpoint(name)
-		ep := relay.Endpoint{ID: id, Account: tenant, Name: name, URL: w.server.URL + "/" + name, EventTypes: types, Format: relay.FormatRivya,
+		ep := relay.Endpoint{
+			ID: id, Account: tenant, Name: name, URL: w.server.URL + "/" + name, EventTypes: types, Format: relay.FormatRivya,
 			Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now,
-			Secret: d.keys.Seal(relay.NewSigningSecret(), seal.Place{Account: tenant, Object: id, Field: "signing_secret"})}
+			Secret: d.keys.Seal(relay.NewSigningSecret(), seal.Place{Account: tenant, Object: id, Field: "signing_secret"}),
+		}
 		if name == "off" {
 			ep.Disable(relay.DisabledManual, now)
 		}

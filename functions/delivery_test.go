@@ -284,12 +284,16 @@ func TestTheScheduledEventStartsTheRepairWalk(t *testing.T) {
 	dest := newDestination(t, nil)
 	id, _ := s.endpoint(t, "one", dest.URL)
 	ctx, at := context.Background(), relay.Millis(time.Now().Add(-20*time.Minute))
-	ev := relay.Event{ID: "evt_lost", Account: tenant, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: tenantSource,
-		VerifiedBy: relay.VerifiedBySignature, CreatedAt: at, RequestID: "req_1", Payload: relay.NewPayload([]byte(providerBody("evt_lost")))}
+	ev := relay.Event{
+		ID: "evt_lost", Account: tenant, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: tenantSource,
+		VerifiedBy: relay.VerifiedBySignature, CreatedAt: at, RequestID: "req_1", Payload: relay.NewPayload([]byte(providerBody("evt_lost"))),
+	}
 	next := at.Add(time.Minute)
-	a := relay.Attempt{ID: relay.AttemptID(tenant, ev.ID, id, 0, 1, at), Account: tenant, EventID: ev.ID, EventType: ev.Type, EndpointID: id,
+	a := relay.Attempt{
+		ID: relay.AttemptID(tenant, ev.ID, id, 0, 1, at), Account: tenant, EventID: ev.ID, EventType: ev.Type, EndpointID: id,
 		Number: 1, Status: relay.AttemptFailed, HTTPStatus: 500, ErrorCode: relay.CodeHTTPError, ErrorMessage: "The endpoint answered with status 500.",
-		RequestID: "req_2", DueAt: at, CreatedAt: at, NextAttemptAt: next, MID: "MID1", EventCreatedAt: at}
+		RequestID: "req_2", DueAt: at, CreatedAt: at, NextAttemptAt: next, MID: "MID1", EventCreatedAt: at,
+	}
 	if existing, err := s.store.PutEvent(ctx, relay.EventRecord{Event: ev, MID: "MID1", ClaimedUntil: at.Add(time.Minute), Matched: []string{id}}); err != nil || existing != nil {
 		t.Fatal(existing, err)
 	}

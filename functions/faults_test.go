@@ -104,8 +104,10 @@ func (f *fleet) work(ctx context.Context, url string, client *egress.Client) {
 	in := f.incarnate(url, client)
 	mapping := awstest.SQS(f.sqsURL)
 	for ctx.Err() == nil {
-		out, err := mapping.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
-			VisibilityTimeout: visibility, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+		out, err := mapping.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
+			VisibilityTimeout: visibility, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		})
 		if err != nil || len(out.Messages) == 0 {
 			continue
 		}

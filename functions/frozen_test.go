@@ -52,18 +52,24 @@ func thaw(t *testing.T, s *stage, kind, url string) frozenWorld {
 	})
 	w.body = []byte(strings.ReplaceAll(text, "_frozen", "_frozen_"+kind))
 	w.account, w.endpoint, w.source = "acct_frozen_"+kind, "whend_frozen_"+kind, "src_frozen_"+kind
-	w.event = relay.Event{ID: "evt_frozen_" + kind, Account: w.account, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: w.source,
-		VerifiedBy: relay.VerifiedBySignature, CreatedAt: w.now.Add(-time.Hour), RequestID: "req_1", Payload: relay.NewPayload([]byte(providerBody("evt_frozen_" + kind)))}
+	w.event = relay.Event{
+		ID: "evt_frozen_" + kind, Account: w.account, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: w.source,
+		VerifiedBy: relay.VerifiedBySignature, CreatedAt: w.now.Add(-time.Hour), RequestID: "req_1", Payload: relay.NewPayload([]byte(providerBody("evt_frozen_" + kind))),
+	}
 
 	ctx, place := context.Background(), seal.Place{Account: w.account}
 	w.check(t, s.store.CreateAccount(ctx, relay.Account{ID: w.account, Name: w.account, CreatedAt: w.now}))
 	place.Object, place.Field = w.endpoint, "signing_secret"
-	w.check(t, s.store.CreateEndpoint(ctx, relay.Endpoint{ID: w.endpoint, Account: w.account, Name: kind, URL: url + "/" + kind, EventTypes: []string{"*"},
+	w.check(t, s.store.CreateEndpoint(ctx, relay.Endpoint{
+		ID: w.endpoint, Account: w.account, Name: kind, URL: url + "/" + kind, EventTypes: []string{"*"},
 		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: w.now, UpdatedAt: w.now,
-		Secret: s.keys.Seal(relay.NewSigningSecret(), place)}, 10))
+		Secret: s.keys.Seal(relay.NewSigningSecret(), place),
+	}, 10))
 	place.Object, place.Field = w.source, "sivi_api_key"
-	w.check(t, s.store.CreateSource(ctx, relay.Source{ID: w.source, Account: w.account, Provider: relay.Sivi, Name: kind, Status: relay.Active,
-		CreatedAt: w.now, UpdatedAt: w.now, APIKey: s.keys.Seal("the-key", place), API: "general", Confirm: relay.ConfirmPrefer}, 10))
+	w.check(t, s.store.CreateSource(ctx, relay.Source{
+		ID: w.source, Account: w.account, Provider: relay.Sivi, Name: kind, Status: relay.Active,
+		CreatedAt: w.now, UpdatedAt: w.now, APIKey: s.keys.Seal("the-key", place), API: "general", Confirm: relay.ConfirmPrefer,
+	}, 10))
 	return w
 }
 
@@ -131,22 +137,20 @@ func TestTheBuiltDispatcherDoesWhatFrozenMessagesAsk(t *testing.T) {
 	kinds := map[string]func(*testing.T, frozenWorld) func() string{
 		"event": func(t *testing.T, w frozenWorld) func() string {
 			return func() string {
-				for _, p := range dest.posts(w.event.ID) {
-					var m struct {
-						Ev struct {
-							Pay []byte `json:"pay"`
-						} `json:"ev"`
-					}
-					w.check(t, json.Unmarshal(w.body, &m))
-					if want, err := relay.PayloadFromDeflated(m.Ev.Pay).Bytes(); err != nil || p.body != string(want) {
-						return fmt.Sprintf("came %q, want %q, %v", p.body, want, err)
-					}
-					if as := w.attempts(t); len(as) != 1 || as[0].Status != relay.AttemptSucceeded || as[0].MID != "MIDFROZEN" {
-						return fmt.Sprintf("on record: %+v", as)
-					}
-					return ""
+				posts, as := dest.posts(w.event.ID), w.attempts(t)
+				if len(posts) != 1 || len(as) != 1 || as[0].Status != relay.AttemptSucceeded || as[0].MID != "MIDFROZEN" {
+					return fmt.Sprintf("%d calls, on record: %+v", len(posts), as)
 				}
-				return "no call"
+				var m struct {
+					Ev struct {
+						Pay []byte `json:"pay"`
+					} `json:"ev"`
+				}
+				w.check(t, json.Unmarshal(w.body, &m))
+				if want, err := relay.PayloadFromDeflated(m.Ev.Pay).Bytes(); err != nil || posts[0].body != string(want) {
+					return fmt.Sprintf("came %q, want %q, %v", posts[0].body, want, err)
+				}
+				return ""
 			}
 		},
 		"attempt": func(t *testing.T, w frozenWorld) func() string {
@@ -188,8 +192,10 @@ func TestTheBuiltDispatcherDoesWhatFrozenMessagesAsk(t *testing.T) {
 			}
 		},
 		"expect": func(t *testing.T, w frozenWorld) func() string {
-			_, err := w.store.PutExpectation(ctx, relay.Expectation{Account: w.account, SourceID: w.source, RequestID: "sbhMkIZKCPp",
-				CreatedAt: w.now.Add(-time.Hour), Asked: 4, NextAt: w.now, GiveUpAt: w.now.Add(time.Hour)}, 10)
+			_, err := w.store.PutExpectation(ctx, relay.Expectation{
+				Account: w.account, SourceID: w.source, RequestID: "sbhMkIZKCPp",
+				CreatedAt: w.now.Add(-time.Hour), Asked: 4, NextAt: w.now, GiveUpAt: w.now.Add(time.Hour),
+			}, 10)
 			w.check(t, err)
 			return func() string {
 				x, err := w.store.Expectation(ctx, w.source, "sbhMkIZKCPp")
@@ -201,15 +207,19 @@ func TestTheBuiltDispatcherDoesWhatFrozenMessagesAsk(t *testing.T) {
 			}
 		},
 		"replay": func(t *testing.T, w frozenWorld) func() string {
-			a := relay.Attempt{ID: relay.AttemptID(w.account, w.event.ID, w.endpoint, 0, 1, w.event.CreatedAt), Account: w.account, EventID: w.event.ID,
+			a := relay.Attempt{
+				ID: relay.AttemptID(w.account, w.event.ID, w.endpoint, 0, 1, w.event.CreatedAt), Account: w.account, EventID: w.event.ID,
 				EventType: w.event.Type, EndpointID: w.endpoint, Number: 1, Status: relay.AttemptFailed, Final: true, HTTPStatus: 500, ErrorCode: relay.CodeHTTPError,
-				RequestID: "req_1", DueAt: w.event.CreatedAt, CreatedAt: w.event.CreatedAt, MID: "MIDEVENT", EventCreatedAt: w.event.CreatedAt}
+				RequestID: "req_1", DueAt: w.event.CreatedAt, CreatedAt: w.event.CreatedAt, MID: "MIDEVENT", EventCreatedAt: w.event.CreatedAt,
+			}
 			w.put(t, a.Delivery())
 			_, err := w.store.RecordAttempt(ctx, a)
 			w.check(t, err)
-			w.check(t, w.store.CreateReplay(ctx, relay.Replay{ID: "rpl_frozen_replay", Account: w.account, EndpointID: w.endpoint,
+			w.check(t, w.store.CreateReplay(ctx, relay.Replay{
+				ID: "rpl_frozen_replay", Account: w.account, EndpointID: w.endpoint,
 				Since: w.now.Add(-2 * time.Hour), Until: w.now, Select: "bad", MaxPerSecond: 10, Status: relay.ReplayRunning, After: "6.0.",
-				CreatedAt: w.now.Add(-time.Minute), UpdatedAt: w.now.Add(-time.Minute)}))
+				CreatedAt: w.now.Add(-time.Minute), UpdatedAt: w.now.Add(-time.Minute),
+			}))
 			return func() string {
 				r, err := w.store.Replay(ctx, w.account, "rpl_frozen_replay")
 				w.check(t, err)

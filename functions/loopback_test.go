@@ -123,8 +123,10 @@ func TestTheBuildOfTheseTestsAllowsLoopbackAlone(t *testing.T) {
 	s := newStage(t)
 	plain := httptest.NewServer(nil)
 	defer plain.Close()
-	urls := []string{"https://10.0.0.1/hook", "https://169.254.169.254/hook", "https://192.168.1.1:8443/hook", "https://[::1]:8443/hook",
-		"https://127.1/hook", plain.URL + "/hook"}
+	urls := []string{
+		"https://10.0.0.1/hook", "https://169.254.169.254/hook", "https://192.168.1.1:8443/hook", "https://[::1]:8443/hook",
+		"https://127.1/hook", plain.URL + "/hook",
+	}
 	for i, url := range urls {
 		s.putEndpoint(t, fmt.Sprintf("whend_%026d", i), url)
 	}

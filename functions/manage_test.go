@@ -90,8 +90,10 @@ func TestUpdateWebhookAnswersAsSiviDoes(t *testing.T) {
 	}{
 		{"/general/update-webhook", s.key.Reveal(), valid, 200, `{"status":200,"body":{"message":"Successfully updated the webhook URL"}}`},
 		{"/api/prod/v2/general/update-webhook", s.key.Reveal(), valid, 200, `{"status":200,"body":{"message":"Successfully updated the webhook URL"}}`},
-		{"/api/staging/v2/general/update-webhook", "rvya_sk_wrong", valid, 401,
-			`{"status":401,"body":{"message":"Failed to authenticate request. Please add sivi-api-key header in request"}}`},
+		{
+			"/api/staging/v2/general/update-webhook", "rvya_sk_wrong", valid, 401,
+			`{"status":401,"body":{"message":"Failed to authenticate request. Please add sivi-api-key header in request"}}`,
+		},
 		{"/general/update-webhook", s.key.Reveal(), `{"webhookUrl":"ftp://x"}`, 422, `{"status":422,"body":{"message":"Invalid input"}}`},
 	} {
 		if status, answer := update(c.path, c.key, c.body); status != c.status || answer != c.answer {

@@ -107,8 +107,11 @@ func startFrom(tb testing.TB, dir, name string, env []string) *instance {
 		"AWS_LAMBDA_FUNCTION_NAME=hookferry-test-" + name,
 	}, env...)
 	cmd.Stdout, cmd.Stderr = in, in
+	in.mu.Lock()
 	in.started = time.Now()
-	if err := cmd.Start(); err != nil {
+	err := cmd.Start()
+	in.mu.Unlock()
+	if err != nil {
 		tb.Fatal(err)
 	}
 	in.process = cmd.Process

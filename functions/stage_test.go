@@ -3,20 +3,10 @@ package functions
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,10 +47,14 @@ func newStage(tb testing.TB, env ...string) *stage {
 		}
 	}
 	check(s.store.CreateAccount(ctx, relay.Account{ID: tenant, Name: "two", CreatedAt: now}))
-	check(s.store.CreateKey(ctx, relay.Key{ID: "key_00000000000000000000000002", Account: tenant, Name: "all", Hash: relay.HashSecret(s.key),
-		Prefix: s.key.Reveal()[:12], Scopes: relay.Scopes(), CreatedAt: now}, 10))
-	check(s.store.CreateSource(ctx, relay.Source{ID: tenantSource, Account: tenant, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
-		CreatedAt: now, UpdatedAt: now, Secret: s.keys.Seal(secret, seal.Place{Account: tenant, Object: tenantSource, Field: "signing_secret"})}, 10))
+	check(s.store.CreateKey(ctx, relay.Key{
+		ID: "key_00000000000000000000000002", Account: tenant, Name: "all", Hash: relay.HashSecret(s.key),
+		Prefix: s.key.Reveal()[:12], Scopes: relay.Scopes(), CreatedAt: now,
+	}, 10))
+	check(s.store.CreateSource(ctx, relay.Source{
+		ID: tenantSource, Account: tenant, Provider: relay.Rivya, Name: "rivya", Status: relay.Active,
+		CreatedAt: now, UpdatedAt: now, Secret: s.keys.Seal(secret, seal.Place{Account: tenant, Object: tenantSource, Field: "signing_secret"}),
+	}, 10))
 	s.start(tb)
 	return s
 }
@@ -117,9 +111,11 @@ func (s *stage) endpoint(tb testing.TB, name, url string, types ...string) (id s
 func (s *stage) putEndpoint(tb testing.TB, id, url string) {
 	tb.Helper()
 	now := relay.Millis(time.Now())
-	if err := s.store.CreateEndpoint(context.Background(), relay.Endpoint{ID: id, Account: tenant, Name: id, URL: url, EventTypes: []string{"*"},
+	if err := s.store.CreateEndpoint(context.Background(), relay.Endpoint{
+		ID: id, Account: tenant, Name: id, URL: url, EventTypes: []string{"*"},
 		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now,
-		Secret: s.keys.Seal(relay.NewSigningSecret(), seal.Place{Account: tenant, Object: id, Field: "signing_secret"})}, 100); err != nil {
+		Secret: s.keys.Seal(relay.NewSigningSecret(), seal.Place{Account: tenant, Object: id, Field: "signing_secret"}),
+	}, 100); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -138,8 +134,10 @@ func (s *stage) providerCall(tb testing.TB, id string, encoded bool) events.APIG
 	if err != nil {
 		tb.Fatal(err)
 	}
-	req := call("POST", "/in/"+tenantSource, body, map[string]string{"content-type": "application/json", "rivya-webhook-id": id,
-		"rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig})
+	req := call("POST", "/in/"+tenantSource, body, map[string]string{
+		"content-type": "application/json", "rivya-webhook-id": id,
+		"rivya-webhook-timestamp": strconv.FormatInt(now, 10), "rivya-webhook-signature": sig,
+	})
 	if !encoded {
 		req.Body, req.IsBase64Encoded = body, false
 	}
@@ -159,8 +157,10 @@ func (s *stage) accept(tb testing.TB, ids ...string) {
 // publish puts an event on the queue as the API would.
 func (s *stage) publish(tb testing.TB, typ, id string) {
 	tb.Helper()
-	ev := relay.Event{ID: id, Account: tenant, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedByKey,
-		CreatedAt: relay.Millis(time.Now()), Payload: relay.NewPayload([]byte(providerBody(id)))}
+	ev := relay.Event{
+		ID: id, Account: tenant, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedByKey,
+		CreatedAt: relay.Millis(time.Now()), Payload: relay.NewPayload([]byte(providerBody(id))),
+	}
 	s.send(tb, s.urls.Events, relay.NewEventMessage(ev).Encode())
 }
 
@@ -176,17 +176,21 @@ func (d deployment) send(tb testing.TB, url string, body []byte) {
 // receive takes what is on a queue, as Lambda's poller does, and hides it.
 func (d deployment) receive(tb testing.TB, url string, wait, visibility time.Duration) events.SQSEvent {
 	tb.Helper()
-	out, err := d.sqs.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10,
+	out, err := d.sqs.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: 10,
 		WaitTimeSeconds: int32(wait / time.Second), VisibilityTimeout: int32(visibility / time.Second),
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"}})
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}, MessageAttributeNames: []string{"All"},
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	var ev events.SQSEvent
 	for _, m := range out.Messages {
-		ev.Records = append(ev.Records, events.SQSMessage{MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
+		ev.Records = append(ev.Records, events.SQSMessage{
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
 			Md5OfBody: *m.MD5OfBody, Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
-			EventSource: "aws:sqs", AWSRegion: region, EventSourceARN: arn(url)})
+			EventSource: "aws:sqs", AWSRegion: region, EventSourceARN: arn(url),
+		})
 	}
 	return ev
 }
@@ -316,85 +320,4 @@ func (s *stage) is(tb testing.TB, status string, ids ...string) string {
 		}
 	}
 	return ""
-}
-
-// A post is a call that a destination got.
-type post struct {
-	at     time.Time
-	path   string
-	header http.Header
-	body   string
-}
-
-func (p post) event() string { return p.header.Get("Rivya-Webhook-Id") }
-
-// A destination takes deliveries over TLS and answers as it is told.
-type destination struct {
-	*httptest.Server
-	connections atomic.Int32
-	answer      func(n int, p post) int // n counts from 1; nil: 200
-
-	mu  sync.Mutex
-	got []post
-}
-
-func newDestination(tb testing.TB, answer func(n int, p post) int) *destination {
-	tb.Helper()
-	d := &destination{answer: answer}
-	d.Server = httptest.NewUnstartedServer(d)
-	d.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			d.connections.Add(1)
-		}
-	}
-	d.Config.ErrorLog = log.New(io.Discard, "", 0) // killed functions do not end their handshakes
-	d.StartTLS()
-	tb.Cleanup(func() {
-		d.CloseClientConnections()
-		d.Close()
-	})
-	return d
-}
-
-func (d *destination) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	p := post{time.Now(), r.URL.Path, r.Header, string(body)}
-	d.mu.Lock()
-	d.got = append(d.got, p)
-	n := len(d.got)
-	d.mu.Unlock()
-	status := 200
-	if d.answer != nil {
-		status = d.answer(n, p)
-	}
-	w.WriteHeader(status)
-}
-
-// posts returns what came, of one event or, with an empty id, of all.
-func (d *destination) posts(event string) (of []post) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, p := range d.got {
-		if event == "" || p.event() == event {
-			of = append(of, p)
-		}
-	}
-	return of
-}
-
-// certificate writes the certificate of httptest's servers to a file, for
-// SSL_CERT_FILE.
-func certificate(tb testing.TB) string {
-	tb.Helper()
-	srv := httptest.NewTLSServer(nil)
-	defer srv.Close()
-	path := filepath.Join(tb.TempDir(), "roots.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return path
 }
