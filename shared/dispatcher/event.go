@@ -184,7 +184,7 @@ func (w *work) firstAttempts(ctx context.Context, ev *event, m relay.Message, en
 	w.retries.leave() // this party waits for those
 	var wg sync.WaitGroup
 	for i, j := range jobs {
-		wg.Go(func() {
+		atOnce(&wg, i == len(jobs)-1, func() {
 			defer w.retries.leave()
 			errs[i] = w.guard(func() error {
 				ep, found := endpoints[j.endpointID]
@@ -289,7 +289,11 @@ func (w *work) loadEvent(ctx context.Context, ref relay.EventRef) (*event, error
 func (ev *event) deadline(run int, endpoint string, giveUp time.Time) time.Time {
 	start := ev.CreatedAt
 	if run > 0 {
-		start = ev.Runs[endpoint].StartedAt
+		latest := ev.Runs[endpoint]
+		if latest.Number != run {
+			return giveUp // another run's start says nothing about this one
+		}
+		start = latest.StartedAt
 	}
 	if limit := start.Add(relay.GiveUpAfter); giveUp.IsZero() || giveUp.After(limit) {
 		return limit
