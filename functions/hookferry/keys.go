@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"hookferry/shared/relay"
 )
@@ -72,6 +73,9 @@ func createKey(ctx context.Context, p program, store relay.Store, account, name,
 	if expires < 0 {
 		return errors.New("-expires-in: want a duration from now on, like 720h")
 	}
+	if err := checkName("-name", name); err != nil {
+		return err
+	}
 	acct, err := ensureAccount(ctx, store, account)
 	if err != nil {
 		return err
@@ -88,10 +92,18 @@ func createKey(ctx context.Context, p program, store relay.Store, account, name,
 	return nil
 }
 
+// checkName holds a name to what the management API takes for one.
+func checkName(option, name string) error {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 100 || strings.TrimSpace(name) != name || printable(name) != name || strings.ContainsAny(name, "\n\t") {
+		return fmt.Errorf("%s: want 1 to 100 characters, no control characters, and no blank at either end", option)
+	}
+	return nil
+}
+
 // ensureAccount finds the account of the name, or makes it.
 func ensureAccount(ctx context.Context, store relay.Store, name string) (relay.Account, error) {
-	if len(name) > 100 || strings.TrimSpace(name) != name {
-		return relay.Account{}, errors.New("-account: want a name of at most 100 characters")
+	if err := checkName("-account", name); err != nil {
+		return relay.Account{}, err
 	}
 	for {
 		acct, err := store.AccountByName(ctx, name)
@@ -151,7 +163,7 @@ func listKeys(ctx context.Context, p program, store relay.Store, account string,
 			}
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%s\t%s\n", k.ID, k.Prefix, k.Name, joinScopes(k.Scopes), relay.FormatTime(k.CreatedAt), state)
+		fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%s\t%s\n", k.ID, k.Prefix, printable(k.Name), joinScopes(k.Scopes), relay.FormatTime(k.CreatedAt), state)
 	}
 	return table.Flush()
 }

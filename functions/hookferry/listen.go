@@ -147,6 +147,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (l *listener) print(r *http.Request, body []byte) {
 	head := func(name string) string { return r.Header.Get(l.prefix + "-" + name) }
+	line := func(s string) string { return strings.ReplaceAll(printable(s), "\n", `\n`) }
 	now := time.Now()
 	verdict := func(err error) string {
 		if err != nil {
@@ -160,11 +161,12 @@ func (l *listener) print(r *http.Request, body []byte) {
 	}
 	var event struct{ Type string }
 	_ = json.Unmarshal(body, &event) // a Sivi body has no type
-	fmt.Fprintf(l.out, "%s  %s  %s  attempt %s  signature %s\n", now.Format(time.TimeOnly), head("Webhook-Id"), event.Type, head("Webhook-Attempt"), said)
+	fmt.Fprintf(l.out, "%s  %s  %s  attempt %s  signature %s\n", now.Format(time.TimeOnly),
+		line(head("Webhook-Id")), line(event.Type), line(head("Webhook-Attempt")), said)
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "  ", "  ") != nil {
 		pretty.Reset()
 		fmt.Fprintf(&pretty, "%q", body)
 	}
-	fmt.Fprintf(l.out, "  %s\n", pretty.Bytes())
+	fmt.Fprintf(l.out, "  %s\n", printable(pretty.String()))
 }

@@ -141,7 +141,7 @@ func (s *sample) send(ctx context.Context, p program, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
 	}
-	fmt.Fprintf(p.out, "%s %s\n", resp.Status, bytes.TrimSpace(answer))
+	fmt.Fprintf(p.out, "%s %s\n", printable(resp.Status), printable(string(bytes.TrimSpace(answer))))
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("the call was refused with %d", resp.StatusCode)
 	}
