@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,7 +86,10 @@ func (q *Queue) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 		if err != nil {
 			return wrap(err, "send to %s", q.name)
 		}
-		q.lane.wake()
+		// What is hidden for longer is found in time by whoever looks.
+		if slices.ContainsFunc(msgs, func(m relay.Outgoing) bool { return m.Delay < poll }) {
+			q.lane.wake()
+		}
 	}
 	if len(refused) > 0 {
 		return &relay.SendError{Failed: refused}
@@ -132,29 +136,34 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait, visibility time.Du
 	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
+	woken := false
 	for {
 		changed := q.lane.wait()
-		next, err := q.next(ctx)
-		if err != nil {
-			return nil, wrap(err, "receive from %s", q.name)
+		pause := time.Duration(0)
+		if !woken { // else there is something to take, without a look
+			next, err := q.next(ctx)
+			if err != nil {
+				return nil, wrap(err, "receive from %s", q.name)
+			}
+			if pause = poll; next > 0 {
+				pause = min(poll, fromMillis(next).Sub(q.db.now()))
+			}
 		}
-		pause := poll
-		if next > 0 {
-			if pause = min(poll, fromMillis(next).Sub(q.db.now())); pause <= 0 {
-				got, err := q.take(ctx, limit, visibility)
-				if err != nil {
-					return nil, wrap(err, "receive from %s", q.name)
-				}
-				if len(got) > 0 || wait <= 0 {
-					return got, nil
-				}
-				// Others took them, or they were moved to the dead ones.
-				select {
-				case <-deadline.C:
-					return nil, nil
-				default:
-					continue
-				}
+		woken = false
+		if pause <= 0 {
+			got, err := q.take(ctx, limit, visibility)
+			if err != nil {
+				return nil, wrap(err, "receive from %s", q.name)
+			}
+			if len(got) > 0 || wait <= 0 {
+				return got, nil
+			}
+			// Others took them, or they were moved to the dead ones.
+			select {
+			case <-deadline.C:
+				return nil, nil
+			default:
+				continue
 			}
 		}
 		if wait <= 0 {
@@ -163,6 +172,7 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait, visibility time.Du
 		timer := time.NewTimer(pause)
 		select {
 		case <-changed:
+			woken = true
 		case <-timer.C:
 		case <-deadline.C:
 			timer.Stop()
@@ -192,16 +202,20 @@ func (q *Queue) take(ctx context.Context, limit int, visibility time.Duration) (
 		now := q.db.now()
 		var ids []int64
 		var spent []int64
+		// Not LIMIT ?: SQLite compiles a statement anew whenever that is bound.
 		err := c.each(`SELECT m.id, m.receives, m.sent_at, b.body FROM messages m JOIN bodies b ON b.id = m.id
-			WHERE m.lane = ? AND m.visible_at <= ? ORDER BY m.visible_at, m.id LIMIT ?`, func(r row) error {
+			WHERE m.lane = ? AND m.visible_at <= ? ORDER BY m.visible_at, m.id`, func(r row) error {
 			if r.int(1) >= relay.MaxReceives {
 				spent = append(spent, r.int(0))
-				return nil
+			} else {
+				ids = append(ids, r.int(0))
+				got = append(got, relay.Received{Body: r.blob(3), Receives: int(r.int(1)) + 1, SentAt: r.time(2)})
 			}
-			ids = append(ids, r.int(0))
-			got = append(got, relay.Received{Body: r.blob(3), Receives: int(r.int(1)) + 1, SentAt: r.time(2)})
+			if len(ids)+len(spent) == limit {
+				return errStop
+			}
 			return nil
-		}, q.name, now.UnixMilli(), limit)
+		}, q.name, now.UnixMilli())
 		if err != nil {
 			return err
 		}
