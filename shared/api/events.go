@@ -177,7 +177,8 @@ func (s *server) publishEvent(c *call) (answer, error) {
 		ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id,
 	}
-	if len(events.Body(ev.ID, ev.Type, ev.CreatedAt, data)) > relay.MaxPayload {
+	body := events.Body(ev.ID, ev.Type, ev.CreatedAt, data)
+	if len(body) > relay.MaxPayload {
 		return answer{}, tooLarge()
 	}
 	if key != "" {
@@ -200,9 +201,10 @@ func (s *server) publishEvent(c *call) (answer, error) {
 				}
 			}
 			ev.ID, ev.CreatedAt = existing.EventID, existing.CreatedAt
+			body = events.Body(ev.ID, ev.Type, ev.CreatedAt, data)
 		}
 	}
-	ev.Payload = relay.NewPayload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
+	ev.Payload = relay.NewPayload(body)
 	return s.accept(c, ev)
 }
 
