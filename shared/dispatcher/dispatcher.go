@@ -133,8 +133,8 @@ func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay
 	ready := w.sort(ctx, batch, fail)
 	w.retries.enter(len(ready))
 	var wg sync.WaitGroup
-	for _, it := range ready {
-		wg.Go(func() {
+	for i, it := range ready {
+		atOnce(&wg, i == len(ready)-1, func() {
 			defer w.retries.leave()
 			err := w.guard(func() error { return w.act(ctx, it) })
 			var p poison
@@ -251,6 +251,16 @@ func (w *work) act(ctx context.Context, it item) error {
 		return w.replay(ctx, it.Message)
 	}
 	return poison{fmt.Errorf("kind %q is not known", it.Kind)}
+}
+
+// atOnce runs f in a goroutine of its own, or here if it is the last that wg
+// waits for: a lone one, which is the usual case, needs no other stack to grow.
+func atOnce(wg *sync.WaitGroup, last bool, f func()) {
+	if last {
+		f()
+		return
+	}
+	wg.Go(f)
 }
 
 // guard makes a panic an error, so that one message cannot end the process that
