@@ -40,7 +40,8 @@ type Store struct {
 
 // Wrap puts a cache in front of s.
 func Wrap(s relay.Store, ttl time.Duration, now func() time.Time) *Store {
-	return &Store{Store: s,
+	return &Store{
+		Store:     s,
 		keys:      newTable[relay.KeyHash, relay.Key](ttl, maxKeys, now),
 		sources:   newTable[string, relay.Source](ttl, maxSources, now),
 		endpoints: newTable[string, []relay.Endpoint](ttl, maxAccounts, now),

@@ -25,8 +25,10 @@ type job struct {
 // firstJob is the first attempt of an event's automatic run at an endpoint. It
 // is due when the event was accepted, whatever the message in hand says.
 func firstJob(ev *event, endpoint string, m relay.Message) job {
-	return job{ev: ev, endpointID: endpoint, number: 1, due: ev.CreatedAt,
-		giveUp: ev.deadline(0, endpoint, m.GiveUpAt), msg: m}
+	return job{
+		ev: ev, endpointID: endpoint, number: 1, due: ev.CreatedAt,
+		giveUp: ev.deadline(0, endpoint, m.GiveUpAt), msg: m,
+	}
 }
 
 func (j job) id() string {
@@ -44,8 +46,10 @@ func (j job) message() relay.Message {
 
 // pending is the delivery before the attempt.
 func (j job) pending() relay.Delivery {
-	d := relay.Delivery{EndpointID: j.endpointID, Run: j.run, Attempts: j.number - 1,
-		Status: relay.DeliveryPending, NextAttemptAt: j.due}
+	d := relay.Delivery{
+		EndpointID: j.endpointID, Run: j.run, Attempts: j.number - 1,
+		Status: relay.DeliveryPending, NextAttemptAt: j.due,
+	}
 	if d.Attempts > 0 {
 		d.Status = relay.DeliveryRetrying
 	}
@@ -64,8 +68,10 @@ func (w *work) attempt(ctx context.Context, m relay.Message) error {
 	if m.Run < ev.Latest(m.EndpointID) {
 		return nil // a newer run has taken over
 	}
-	j := job{ev: ev, endpointID: m.EndpointID, run: m.Run, number: m.Number, due: m.DueAt,
-		giveUp: ev.deadline(m.Run, m.EndpointID, m.GiveUpAt), msg: m}
+	j := job{
+		ev: ev, endpointID: m.EndpointID, run: m.Run, number: m.Number, due: m.DueAt,
+		giveUp: ev.deadline(m.Run, m.EndpointID, m.GiveUpAt), msg: m,
+	}
 	ep, found, err := w.endpoint(ctx, m.Account, m.EndpointID)
 	if err != nil {
 		return err
@@ -165,9 +171,11 @@ func (w *work) onRecord(ctx context.Context, j job) (a relay.Attempt, found bool
 // record that there was none. started is false when it is too late for a call.
 func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (a relay.Attempt, started bool, err error) {
 	now := relay.Millis(w.Now())
-	a = relay.Attempt{ID: j.id(), Account: j.ev.Account, EventID: j.ev.ID, EventType: j.ev.Type, EndpointID: j.endpointID,
+	a = relay.Attempt{
+		ID: j.id(), Account: j.ev.Account, EventID: j.ev.ID, EventType: j.ev.Type, EndpointID: j.endpointID,
 		Run: j.run, Number: j.number, RequestID: relay.NewID(relay.RequestPrefix, now), DueAt: j.due, CreatedAt: now,
-		MID: j.msg.MID, EventCreatedAt: j.ev.CreatedAt}
+		MID: j.msg.MID, EventCreatedAt: j.ev.CreatedAt,
+	}
 	skip := func(why string) (relay.Attempt, bool, error) {
 		a.Status, a.Final = relay.AttemptSkipped, true
 		a.ErrorCode, a.ErrorMessage = relay.CodeEndpointDisabled, why
@@ -242,8 +250,10 @@ func (w *work) keep(ctx context.Context, a relay.Attempt, j job) (relay.Delivery
 // The write may have taken effect in spite of its error; then the record-only
 // message finds the attempt under its own MID and goes on with the successor.
 func (w *work) recordLater(ctx context.Context, a relay.Attempt, j job, cause error) error {
-	m := relay.Message{Kind: relay.MessageRecord, MID: relay.NewMID(), Account: a.Account, Attempt: &a,
-		DueAt: relay.Millis(w.Now().Add(time.Second)), GiveUpAt: j.giveUp}
+	m := relay.Message{
+		Kind: relay.MessageRecord, MID: relay.NewMID(), Account: a.Account, Attempt: &a,
+		DueAt: relay.Millis(w.Now().Add(time.Second)), GiveUpAt: j.giveUp,
+	}
 	if err := w.retries.send(ctx, m); err != nil {
 		return fmt.Errorf("record attempt: %w; and its outcome could not be queued: %w", cause, err)
 	}
@@ -313,8 +323,10 @@ func (w *work) record(ctx context.Context, m relay.Message) error {
 	if err != nil {
 		return err
 	}
-	j := job{ev: ev, endpointID: a.EndpointID, run: a.Run, number: a.Number, due: a.DueAt,
-		giveUp: ev.deadline(a.Run, a.EndpointID, m.GiveUpAt), msg: relay.Message{MID: mid}}
+	j := job{
+		ev: ev, endpointID: a.EndpointID, run: a.Run, number: a.Number, due: a.DueAt,
+		giveUp: ev.deadline(a.Run, a.EndpointID, m.GiveUpAt), msg: relay.Message{MID: mid},
+	}
 	if a.Run >= ev.Latest(a.EndpointID) { // else a newer run has taken over
 		if err := w.follow(ctx, a, j, true); err != nil {
 			return err

@@ -23,8 +23,10 @@ const (
 )
 
 func confirmMessage(ref relay.EventRef, number int, due, giveUp time.Time) relay.Message {
-	return relay.Message{Kind: relay.MessageConfirm, MID: relay.NewMID(), Account: ref.Account, Ref: ref,
-		Number: number, DueAt: due, GiveUpAt: giveUp}
+	return relay.Message{
+		Kind: relay.MessageConfirm, MID: relay.NewMID(), Account: ref.Account, Ref: ref,
+		Number: number, DueAt: due, GiveUpAt: giveUp,
+	}
 }
 
 // firstConfirm asks about an event that has just been put, or was put by an

@@ -97,9 +97,11 @@ func (d *Dispatcher) disableNow(ctx context.Context, account, endpoint string, w
 // tell accepts the event that says that an endpoint has been disabled.
 func (d *Dispatcher) tell(ctx context.Context, ep relay.Endpoint) error {
 	id := relay.DerivedID(relay.EventPrefix, typeDisabled, ep.ID, relay.FormatTime(ep.DisabledAt))
-	ev := relay.Event{ID: id, Account: ep.Account, Type: typeDisabled, Format: relay.FormatRivya,
+	ev := relay.Event{
+		ID: id, Account: ep.Account, Type: typeDisabled, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: ep.DisabledAt,
-		Payload: relay.NewPayload(events.DisabledBody(id, ep, ep.DisabledAt))}
+		Payload: relay.NewPayload(events.DisabledBody(id, ep, ep.DisabledAt)),
+	}
 	if err := d.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(d.Now())); err != nil {
 		return fmt.Errorf("send %s: %w", typeDisabled, err)
 	}

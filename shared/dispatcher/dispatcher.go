@@ -167,7 +167,8 @@ func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, contex
 		deadline, _ = ctx.Deadline()
 	}
 	start, cancel := context.WithDeadline(ctx, deadline.Add(-d.DeliveryTimeout-startMargin))
-	w := &work{Dispatcher: d, lane: lane, line: d.Log.Line("dispatch"), late: start.Done(),
+	w := &work{
+		Dispatcher: d, lane: lane, line: d.Log.Line("dispatch"), late: start.Done(),
 		// A context's deadline is on the process's clock, which need not be ours.
 		until:   relay.Millis(now.Add(time.Until(deadline))),
 		slots:   make(chan struct{}, maxInFlight),
@@ -227,7 +228,7 @@ func slack(m relay.Message) time.Duration {
 // message in both places, and it is buried once more.
 func (w *work) bury(ctx context.Context, in relay.Received, reason error) error {
 	if err := w.lane.Bury(ctx, in, reason.Error()); err != nil {
-		return fmt.Errorf("bury a message (%v): %w", reason, err)
+		return fmt.Errorf("bury a message (%s): %w", reason.Error(), err)
 	}
 	w.line.Count(telemetry.Poisoned, 1)
 	w.Log.Failure(ctx, "message buried", reason, slog.String("queue_id", in.ID))

@@ -86,8 +86,10 @@ func (w *work) resolveExpectation(ctx context.Context, ev *event) error {
 // expected it leaves a resolved expectation, for calls that say that the request
 // is in progress and are handled only after this one.
 func (w *work) resolve(ctx context.Context, ev *event, call sivi.Call) (relay.Expectation, error) {
-	x := relay.Expectation{Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
-		CreatedAt: ev.CreatedAt, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp), EventID: ev.ID}
+	x := relay.Expectation{
+		Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
+		CreatedAt: ev.CreatedAt, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp), EventID: ev.ID,
+	}
 	existing, err := w.Store.PutExpectation(ctx, x, maxExpected)
 	switch {
 	case errors.Is(err, relay.ErrLimit):
@@ -110,8 +112,10 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 		return err
 	}
 	first := ev.CreatedAt.Add(w.ExpectFirst)
-	x := relay.Expectation{Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
-		CreatedAt: ev.CreatedAt, NextAt: first, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp)}
+	x := relay.Expectation{
+		Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
+		CreatedAt: ev.CreatedAt, NextAt: first, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp),
+	}
 	existing, err := w.Store.PutExpectation(ctx, x, maxExpected)
 	switch {
 	case errors.Is(err, relay.ErrLimit):
@@ -127,8 +131,10 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 }
 
 func expectMessage(x relay.Expectation, number int) relay.Message {
-	return relay.Message{Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
-		SiviRequest: x.RequestID, Number: number, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter)}
+	return relay.Message{
+		Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
+		SiviRequest: x.RequestID, Number: number, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter),
+	}
 }
 
 // expect asks Sivi for the terminal status of a request, if no terminal call has
@@ -183,9 +189,11 @@ func (w *work) found(ctx context.Context, m relay.Message, answer sivi.StatusAns
 		return fmt.Errorf("resolve expectation: %w", err)
 	}
 	now := relay.Millis(w.Now())
-	ev := relay.Event{ID: id, Account: m.Account, Type: answer.Call.Type, Format: relay.FormatSivi, SourceID: m.SourceID,
+	ev := relay.Event{
+		ID: id, Account: m.Account, Type: answer.Call.Type, Format: relay.FormatSivi, SourceID: m.SourceID,
 		VerifiedBy: relay.VerifiedByFetch, CreatedAt: now, RequestID: relay.NewID(relay.RequestPrefix, now),
-		Payload: relay.NewPayload(answer.Body)}
+		Payload: relay.NewPayload(answer.Body),
+	}
 	// A crash before this brings the message again, which sees what it has found.
 	if err := w.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(w.Now())); err != nil {
 		return fmt.Errorf("send fetched event: %w", err)

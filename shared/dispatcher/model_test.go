@@ -101,11 +101,15 @@ func (ws *worlds) new(t testing.TB, client *egress.Client, name string, cfg rela
 		return e
 	}
 	cfg.Confirmable = func(request string) []byte { return siviCall(request, "complete") }
-	cfg.Source = relay.Source{ID: "src_sivi", Account: relaytest.WorldAccount, Provider: relay.Sivi, Status: relay.Active,
-		APIKey: ws.keys.Seal("key", seal.Place{Account: relaytest.WorldAccount, Object: "src_sivi", Field: "sivi_api_key"}), Confirm: relay.ConfirmRequire}
+	cfg.Source = relay.Source{
+		ID: "src_sivi", Account: relaytest.WorldAccount, Provider: relay.Sivi, Status: relay.Active,
+		APIKey: ws.keys.Seal("key", seal.Place{Account: relaytest.WorldAccount, Object: "src_sivi", Field: "sivi_api_key"}), Confirm: relay.ConfirmRequire,
+	}
 	cfg.Dispatcher = func(p relaytest.Ports) relaytest.Dispatcher {
-		return dispatcher.New(dispatcher.Config{Store: p.Store, Events: p.Events, Retries: p.Retries, Keys: ws.keys, Client: client, Now: p.Now,
-			Sivi: sivi.NewClient(cfg.URL, client)})
+		return dispatcher.New(dispatcher.Config{
+			Store: p.Store, Events: p.Events, Retries: p.Retries, Keys: ws.keys, Client: client, Now: p.Now,
+			Sivi: sivi.NewClient(cfg.URL, client),
+		})
 	}
 	w := relaytest.NewWorld(t.Context(), cfg)
 	ws.mu.Lock()

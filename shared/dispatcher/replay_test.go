@@ -15,11 +15,15 @@ import (
 func (r *rig) replay(sel string, perSecond int) relay.Replay {
 	r.Helper()
 	now := relay.Millis(r.clock.Now())
-	rep := relay.Replay{ID: relay.NewID(relay.ReplayPrefix, now), Account: account, EndpointID: "whend_a", Since: now.Add(-240 * time.Hour), Until: now,
-		Select: sel, MaxPerSecond: perSecond, Status: relay.ReplayRunning, CreatedAt: now, UpdatedAt: now}
+	rep := relay.Replay{
+		ID: relay.NewID(relay.ReplayPrefix, now), Account: account, EndpointID: "whend_a", Since: now.Add(-240 * time.Hour), Until: now,
+		Select: sel, MaxPerSecond: perSecond, Status: relay.ReplayRunning, CreatedAt: now, UpdatedAt: now,
+	}
 	r.check(r.store.CreateReplay(r.Context(), rep))
-	r.send(r.retries, relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: account, ReplayID: rep.ID,
-		EndpointID: "whend_a", Step: 1, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter)})
+	r.send(r.retries, relay.Message{
+		Kind: relay.MessageReplay, MID: relay.NewMID(), Account: account, ReplayID: rep.ID,
+		EndpointID: "whend_a", Step: 1, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter),
+	})
 	return rep
 }
 

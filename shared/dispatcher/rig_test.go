@@ -60,16 +60,20 @@ func newSQLiteRig(t testing.TB, edits ...func(*dispatcher.Config)) *rig {
 }
 
 func assemble(t testing.TB, clock *relaytest.Clock, store relay.Store, events, retries relaytest.Lane, edits ...func(*dispatcher.Config)) *rig {
-	r := &rig{TB: t, clock: clock, keys: seal.Generate(), log: &lockedBuffer{}, invocation: time.Minute,
-		store: &faultyStore{Store: store}, events: &faultyLane{Lane: events}, retries: &faultyLane{Lane: retries}}
+	r := &rig{
+		TB: t, clock: clock, keys: seal.Generate(), log: &lockedBuffer{}, invocation: time.Minute,
+		store: &faultyStore{Store: store}, events: &faultyLane{Lane: events}, retries: &faultyLane{Lane: retries},
+	}
 	r.dest = &destination{clock: clock}
 	server := httptest.NewServer(r.dest)
 	t.Cleanup(server.Close)
 	r.dest.url = server.URL
 	client := egress.New(egress.Config{Policy: egress.Policy{AllowPrivate: true}})
 	t.Cleanup(client.CloseIdle)
-	r.cfg = dispatcher.Config{Store: r.store, Events: r.events, Retries: r.retries, Keys: r.keys, Client: client, Now: clock.Now,
-		Log: telemetry.New(slog.New(slog.NewJSONHandler(r.log, nil)), clock.Now)}
+	r.cfg = dispatcher.Config{
+		Store: r.store, Events: r.events, Retries: r.retries, Keys: r.keys, Client: client, Now: clock.Now,
+		Log: telemetry.New(slog.New(slog.NewJSONHandler(r.log, nil)), clock.Now),
+	}
 	for _, edit := range edits {
 		edit(&r.cfg)
 	}
@@ -91,8 +95,10 @@ func (r *rig) check(err error) {
 func (r *rig) endpoint(name string, edits ...func(*relay.Endpoint)) relay.Endpoint {
 	r.Helper()
 	now := r.clock.Now()
-	ep := relay.Endpoint{ID: "whend_" + name, Account: account, Name: name, URL: r.dest.url + "/" + name, EventTypes: []string{"*"},
-		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now}
+	ep := relay.Endpoint{
+		ID: "whend_" + name, Account: account, Name: name, URL: r.dest.url + "/" + name, EventTypes: []string{"*"},
+		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now,
+	}
 	ep.Secret = r.seal(ep, "signing_secret", secretOf(name))
 	for _, edit := range edits {
 		edit(&ep)
@@ -121,9 +127,11 @@ func (r *rig) edit(id string, edit func(*relay.Endpoint)) {
 
 // newEvent returns an event that was accepted now.
 func (r *rig) newEvent(id string, edits ...func(*relay.Event)) relay.Event {
-	ev := relay.Event{ID: id, Account: account, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: "src_1",
+	ev := relay.Event{
+		ID: id, Account: account, Type: "generation.succeeded", Format: relay.FormatRivya, SourceID: "src_1",
 		VerifiedBy: relay.VerifiedBySignature, CreatedAt: relay.Millis(r.clock.Now()), RequestID: "req_in",
-		Payload: relay.NewPayload([]byte(`{"id":"` + id + `", "odd":  "spacing"}`))}
+		Payload: relay.NewPayload([]byte(`{"id":"` + id + `", "odd":  "spacing"}`)),
+	}
 	for _, edit := range edits {
 		edit(&ev)
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"hookferry/shared/relay"
@@ -57,8 +58,10 @@ func (db *DB) Accounts(ctx context.Context, p relay.Page) (accounts []relay.Acco
 const keyColumns = "created_at, id, account, name, hash, prefix, scopes, expires_at, revoked_at"
 
 func readKey(r row) (k relay.Key, err error) {
-	k = relay.Key{CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Name: r.text(3), Prefix: r.text(5),
-		ExpiresAt: r.time(7), RevokedAt: r.time(8)}
+	k = relay.Key{
+		CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Name: r.text(3), Prefix: r.text(5),
+		ExpiresAt: r.time(7), RevokedAt: r.time(8),
+	}
 	copy(k.Hash[:], r.blob(4))
 	k.Scopes, err = parseTexts[relay.Scope](r.text(6))
 	return k, err
@@ -71,6 +74,17 @@ func readKeys(c *conn, query string, args ...any) (keys []relay.Key, err error) 
 		return err
 	}, args...)
 	return keys, err
+}
+
+// liveKeys returns the account's keys that can be used at a time. It reads no
+// others, of which there is no end.
+func liveKeys(c *conn, account string, at time.Time) ([]relay.Key, error) {
+	forever, err := readKeys(c, "account = ? AND revoked_at = 0 AND expires_at = 0", account)
+	if err != nil {
+		return nil, err
+	}
+	expiring, err := readKeys(c, "account = ? AND revoked_at = 0 AND expires_at > ?", account, max(millis(at), 0))
+	return append(forever, expiring...), err
 }
 
 func (db *DB) key(ctx context.Context, query string, args ...any) (relay.Key, error) {
@@ -92,12 +106,11 @@ func (db *DB) key(ctx context.Context, query string, args ...any) (relay.Key, er
 // is taken.
 func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
-		live, err := c.number(`SELECT count(*) FROM keys
-			WHERE account = ? AND revoked_at = 0 AND (expires_at = 0 OR expires_at > ?)`, k.Account, db.now())
+		live, err := liveKeys(c, k.Account, db.now())
 		if err != nil {
 			return err
 		}
-		if live >= int64(limit) {
+		if len(live) >= limit {
 			return relay.ErrLimit
 		}
 		n, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -136,24 +149,21 @@ func (db *DB) Keys(ctx context.Context, account string, p relay.Page) (keys []re
 // RevokeKey implements relay.Store.
 func (db *DB) RevokeKey(ctx context.Context, account, id string, at time.Time, keep relay.Scope) (revoked relay.Key, err error) {
 	err = db.w.do(ctx, func(c *conn) error {
-		keys, err := readKeys(c, "account = ?", account)
+		keys, err := readKeys(c, "account = ? AND id = ?", account, id)
 		if err != nil {
 			return err
 		}
-		found, others := false, false
-		for _, k := range keys {
-			if k.ID == id {
-				found, revoked = true, k
-			} else if k.Check(at) == nil && k.Allows(keep) {
-				others = true
-			}
-		}
-		switch {
-		case !found:
+		if len(keys) == 0 {
 			return relay.ErrNotFound
-		case !revoked.RevokedAt.IsZero():
+		}
+		if revoked = keys[0]; !revoked.RevokedAt.IsZero() {
 			return nil
-		case keep != "" && !others:
+		}
+		live, err := liveKeys(c, account, at)
+		if err != nil {
+			return err
+		}
+		if keep != "" && !slices.ContainsFunc(live, func(k relay.Key) bool { return k.ID != id && k.Allows(keep) }) {
 			return relay.ErrLastKey
 		}
 		revoked.RevokedAt = relay.Millis(at)

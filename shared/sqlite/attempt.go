@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"hookferry/shared/relay"
@@ -13,11 +14,13 @@ const attemptColumns = `id, endpoint, account, event, type, run, number, status,
 	code, message, due_at, created_at, next_at, mid, event_created_at`
 
 func readAttempt(r row) relay.Attempt {
-	return relay.Attempt{ID: r.text(0), EndpointID: r.text(1), Account: r.text(2), EventID: r.text(3), EventType: r.text(4),
+	return relay.Attempt{
+		ID: r.text(0), EndpointID: r.text(1), Account: r.text(2), EventID: r.text(3), EventType: r.text(4),
 		Run: int(r.int(5)), Number: int(r.int(6)), Status: relay.AttemptStatus(r.text(7)), Final: r.bool(8),
 		HTTPStatus: int(r.int(9)), RequestID: r.text(10), Duration: time.Duration(r.int(11)), Snippet: r.text(12),
 		ErrorCode: relay.ErrorCode(r.text(13)), ErrorMessage: r.text(14), DueAt: r.time(15), CreatedAt: r.time(16),
-		NextAttemptAt: r.time(17), MID: r.text(18), EventCreatedAt: r.time(19)}
+		NextAttemptAt: r.time(17), MID: r.text(18), EventCreatedAt: r.time(19),
+	}
 }
 
 func (db *DB) attempt(c *conn, endpoint, id string) (a relay.Attempt, err error) {
@@ -42,7 +45,7 @@ func (db *DB) RecordAttempt(ctx context.Context, a relay.Attempt) (existing *rel
 			return err
 		}
 		old, err := db.attempt(c, a.EndpointID, a.ID)
-		if err == relay.ErrNotFound { // it has expired, and is not purged yet
+		if errors.Is(err, relay.ErrNotFound) { // it has expired, and is not purged yet
 			_, err = insert(c, "REPLACE")
 			return err
 		}

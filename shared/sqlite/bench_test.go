@@ -113,8 +113,10 @@ func BenchmarkEvent(b *testing.B) {
 		go func() {
 			for left.Add(-1) >= 0 {
 				now := relay.Millis(time.Now())
-				ev := relay.Event{ID: relay.NewID(relay.EventPrefix, now), Account: "acct_1", Type: "generation.succeeded",
-					Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature, CreatedAt: now, RequestID: "req_1", Payload: payload}
+				ev := relay.Event{
+					ID: relay.NewID(relay.EventPrefix, now), Account: "acct_1", Type: "generation.succeeded",
+					Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature, CreatedAt: now, RequestID: "req_1", Payload: payload,
+				}
 				if err := q.Send(b.Context(), relay.NewEventMessage(ev).Outgoing(now)); err != nil {
 					done <- err
 					return
@@ -153,10 +155,12 @@ func work(ctx context.Context, db *DB, q *Queue) error {
 					if _, err := db.PutEvent(ctx, r); err != nil {
 						return err
 					}
-					a := relay.Attempt{ID: relay.AttemptID(ev.Account, ev.ID, "whend_1", 0, 1, ev.CreatedAt), Account: ev.Account,
+					a := relay.Attempt{
+						ID: relay.AttemptID(ev.Account, ev.ID, "whend_1", 0, 1, ev.CreatedAt), Account: ev.Account,
 						EventID: ev.ID, EventType: ev.Type, EndpointID: "whend_1", Number: 1, Status: relay.AttemptSucceeded, Final: true,
 						HTTPStatus: 200, RequestID: relay.NewID(relay.RequestPrefix, ev.CreatedAt), Duration: 12 * time.Millisecond,
-						Snippet: `{"received":true}`, DueAt: ev.CreatedAt, CreatedAt: ev.CreatedAt, MID: msg.MID, EventCreatedAt: ev.CreatedAt}
+						Snippet: `{"received":true}`, DueAt: ev.CreatedAt, CreatedAt: ev.CreatedAt, MID: msg.MID, EventCreatedAt: ev.CreatedAt,
+					}
 					if _, err := db.RecordAttempt(ctx, a); err != nil {
 						return err
 					}

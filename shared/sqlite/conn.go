@@ -184,12 +184,12 @@ func (c *conn) each(query string, fn func(r row) error, args ...any) (err error)
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	r := make(row, len(rows.Columns()))
 	for {
-		if err := rows.Next(r); err == io.EOF {
+		if err := rows.Next(r); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := fn(r); err == errStop {
+		if err := fn(r); errors.Is(err, errStop) {
 			return nil
 		} else if err != nil {
 			return err

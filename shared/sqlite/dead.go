@@ -28,8 +28,10 @@ func (q *Queue) Dead(ctx context.Context, limit int) (dead []relay.DeadLetter, e
 		return c.each("SELECT id, dead_at, receives, reason, body FROM dead WHERE lane = ? ORDER BY id LIMIT ?",
 			func(r row) error {
 				id := strconv.FormatInt(r.int(0), 10)
-				dead = append(dead, relay.DeadLetter{ID: id, Receipt: id, DeadAt: r.time(1), Receives: int(r.int(2)),
-					Reason: r.text(3), Body: r.blob(4)})
+				dead = append(dead, relay.DeadLetter{
+					ID: id, Receipt: id, DeadAt: r.time(1), Receives: int(r.int(2)),
+					Reason: r.text(3), Body: r.blob(4),
+				})
 				return nil
 			}, q.name, max(limit, 0))
 	})

@@ -29,8 +29,10 @@ func loadProgress(c *conn, ref relay.EventRef, matched func() ([]string, error))
 	if err = c.each("SELECT endpoint, run, attempts, status, next_at FROM deliveries WHERE account = ? AND event = ?",
 		func(r row) error {
 			p.stored = true
-			p.ds = append(p.ds, relay.Delivery{EndpointID: r.text(0), Run: int(r.int(1)), Attempts: int(r.int(2)),
-				Status: relay.DeliveryStatus(r.text(3)), NextAttemptAt: r.time(4)})
+			p.ds = append(p.ds, relay.Delivery{
+				EndpointID: r.text(0), Run: int(r.int(1)), Attempts: int(r.int(2)),
+				Status: relay.DeliveryStatus(r.text(3)), NextAttemptAt: r.time(4),
+			})
 			return nil
 		}, ref.Account, ref.ID); err != nil {
 		return p, err
@@ -177,8 +179,10 @@ func (db *DB) StartRun(ctx context.Context, account, event, endpoint, token stri
 			account, event, endpoint, run.Number, token, at); err != nil {
 			return err
 		}
-		return saveDelivery(c, e.Ref(), relay.Delivery{EndpointID: endpoint, Run: run.Number,
-			Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt})
+		return saveDelivery(c, e.Ref(), relay.Delivery{
+			EndpointID: endpoint, Run: run.Number,
+			Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt,
+		})
 	})
 	if err != nil {
 		return relay.Run{}, wrap(err, "start run of %s to %s", event, endpoint)
@@ -197,8 +201,11 @@ func (db *DB) Overdue(ctx context.Context, t time.Time, p relay.Page) (late []re
 		[]any{t, db.cutoff()}, func(r row) (bool, error) {
 			late = append(late, relay.Overdue{
 				Event: relay.EventRef{Account: r.text(1), ID: r.text(2), CreatedAt: r.time(4)},
-				Delivery: relay.Delivery{EndpointID: r.text(3), Run: int(r.int(5)), Attempts: int(r.int(6)),
-					Status: relay.DeliveryStatus(r.text(7)), NextAttemptAt: r.time(0)}})
+				Delivery: relay.Delivery{
+					EndpointID: r.text(3), Run: int(r.int(5)), Attempts: int(r.int(6)),
+					Status: relay.DeliveryStatus(r.text(7)), NextAttemptAt: r.time(0),
+				},
+			})
 			return true, nil
 		})
 	return late, next, wrap(err, "overdue deliveries")

@@ -16,7 +16,8 @@ func readEndpoint(r row) (relay.Endpoint, error) {
 	types, err1 := parseTexts[string](r.text(6))
 	sources, err2 := parseTexts[string](r.text(7))
 	schemes, err3 := parseTexts[relay.Scheme](r.text(9))
-	return relay.Endpoint{CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3), Name: r.text(4),
+	return relay.Endpoint{
+		CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3), Name: r.text(4),
 		URL: r.text(5), EventTypes: types, SourceIDs: sources, Format: relay.Format(r.text(8)), Signatures: schemes,
 		Status: relay.Status(r.text(10)), Secret: relay.Sealed(r.text(11)), SecretPreview: r.text(12),
 		OldSecret: relay.Sealed(r.text(13)), OldSecretUntil: r.time(14), UpdatedAt: r.time(15), DisabledAt: r.time(16),

@@ -80,10 +80,12 @@ func (db *DB) readEvent(c *conn, account, id string) (e relay.EventRecord, err e
 	err = one(c.first(`SELECT created_at, mid, claimed_until, claim_epoch, type, format, source, verified_by, test, request,
 		only, confirm, matched, unmatched, payload FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
 		func(r row) (err error) {
-			e = relay.EventRecord{MID: r.text(1), Event: relay.Event{ID: id, Account: account, CreatedAt: r.time(0),
+			e = relay.EventRecord{MID: r.text(1), Event: relay.Event{
+				ID: id, Account: account, CreatedAt: r.time(0),
 				Type: r.text(4), Format: relay.Format(r.text(5)), SourceID: r.text(6),
 				VerifiedBy: relay.Verification(r.text(7)), Test: r.bool(8), RequestID: r.text(9), Only: r.text(10),
-				Confirm: relay.Confirm(r.text(11)), Payload: relay.PayloadFromDeflated(r.blob(14))}}
+				Confirm: relay.Confirm(r.text(11)), Payload: relay.PayloadFromDeflated(r.blob(14)),
+			}}
 			if r.int(3) == db.epoch {
 				e.ClaimedUntil = r.time(2)
 			}
@@ -159,7 +161,8 @@ func (db *DB) Events(ctx context.Context, account string, f relay.EventFilter, p
 		events = append(events, relay.EventSummary{Status: relay.EventStatus(r.text(2)), Event: relay.Event{
 			Account: account, CreatedAt: r.time(0), ID: r.text(1), Type: r.text(3), Format: relay.Format(r.text(4)),
 			SourceID: r.text(5), VerifiedBy: relay.Verification(r.text(6)), Test: r.bool(7), RequestID: r.text(8),
-			Only: r.text(9), Confirm: relay.Confirm(r.text(10))}})
+			Only: r.text(9), Confirm: relay.Confirm(r.text(10)),
+		}})
 		return true, nil
 	})
 	return events, next, wrap(err, "events of %s", account)

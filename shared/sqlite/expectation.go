@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"hookferry/shared/relay"
@@ -12,8 +13,10 @@ var expectationList = list{name: "expectations", keys: "it", desc: true}
 const expectationColumns = "created_at, request, source, account, asked, next_at, give_up_at, event, gave_up"
 
 func readExpectation(r row) relay.Expectation {
-	return relay.Expectation{CreatedAt: r.time(0), RequestID: r.text(1), SourceID: r.text(2), Account: r.text(3),
-		Asked: int(r.int(4)), NextAt: r.time(5), GiveUpAt: r.time(6), EventID: r.text(7), GaveUp: r.bool(8)}
+	return relay.Expectation{
+		CreatedAt: r.time(0), RequestID: r.text(1), SourceID: r.text(2), Account: r.text(3),
+		Asked: int(r.int(4)), NextAt: r.time(5), GiveUpAt: r.time(6), EventID: r.text(7), GaveUp: r.bool(8),
+	}
 }
 
 // expectation returns ErrNotFound for one that has expired, too.
@@ -64,7 +67,7 @@ func (db *DB) PutExpectation(ctx context.Context, x relay.Expectation, limit int
 		if err == nil {
 			existing = &old
 			return nil
-		} else if err != relay.ErrNotFound {
+		} else if !errors.Is(err, relay.ErrNotFound) {
 			return err
 		}
 		open, err := db.unresolved(c, x.SourceID)

@@ -21,8 +21,10 @@ func TestExpectationsAreNotCountedForEachOne(t *testing.T) {
 	next := 0
 	put := func(db *DB) error {
 		next++
-		_, err := db.PutExpectation(t.Context(), relay.Expectation{Account: "acct_1", SourceID: "src_1",
-			RequestID: strconv.Itoa(next), CreatedAt: clock.Now(), GiveUpAt: clock.Now().Add(time.Hour)}, limit)
+		_, err := db.PutExpectation(t.Context(), relay.Expectation{
+			Account: "acct_1", SourceID: "src_1",
+			RequestID: strconv.Itoa(next), CreatedAt: clock.Now(), GiveUpAt: clock.Now().Add(time.Hour),
+		}, limit)
 		return err
 	}
 	// Another process fills the source behind the count.

@@ -29,8 +29,8 @@ func lockFile(path string) (*fileLock, error) {
 		n, _ := f.ReadAt(by, 0)
 		return nil, fmt.Errorf("%w (process %s); stop that one, or use another folder", ErrInUse, strings.TrimSpace(string(by[:n])))
 	}
-	// For the message above alone.
-	f.Truncate(0)
+	// For the message above alone, so its errors mean nothing.
+	_ = f.Truncate(0)
 	fmt.Fprintf(f, "%d\n", os.Getpid())
 	return &fileLock{f}, nil
 }

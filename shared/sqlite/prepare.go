@@ -17,9 +17,12 @@ import (
 //go:embed schema.sql
 var schema1 string
 
+//go:embed schema2.sql
+var schema2 string
+
 // migrations are the scripts that lead from each version of the file to the
 // next; the version is PRAGMA user_version. They are only ever added to.
-var migrations = []string{schema1}
+var migrations = []string{schema1, schema2}
 
 // applicationID marks the file as ours, in its header: "HKFY".
 const applicationID = 0x484b4659
@@ -110,7 +113,7 @@ func migrate(c *conn) error {
 		}
 		step := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", migrations[version], version+1)
 		if err := c.run(step); err != nil {
-			c.run("ROLLBACK") // fails if SQLite has done so by itself
+			_ = c.run("ROLLBACK") // fails if SQLite has done so by itself
 			return fmt.Errorf("bring the data file to version %d: %w", version+1, err)
 		}
 	}

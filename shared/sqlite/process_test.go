@@ -51,8 +51,10 @@ var children = map[string]func(context.Context, string) error{
 			if err := db.CreateAccount(ctx, relay.Account{ID: id, Name: id, CreatedAt: time.Now()}); err != nil {
 				return err
 			}
-			if err := db.CreateKey(ctx, relay.Key{ID: "key_" + id, Account: id, Hash: relay.HashSecret(relay.Secret(id)),
-				CreatedAt: time.Now()}, 10); err != nil {
+			if err := db.CreateKey(ctx, relay.Key{
+				ID: "key_" + id, Account: id, Hash: relay.HashSecret(relay.Secret(id)),
+				CreatedAt: time.Now(),
+			}, 10); err != nil {
 				return err
 			}
 			if err := db.Queue("events").Send(ctx, message(id)); err != nil {
@@ -81,8 +83,10 @@ var children = map[string]func(context.Context, string) error{
 		if err := q.Hide(ctx, got[1], time.Hour); err != nil {
 			return err
 		}
-		if _, err := db.PutEvent(ctx, relay.EventRecord{Event: relay.Event{ID: "evt_1", Account: "acct_1", CreatedAt: time.Now()},
-			MID: "mid", ClaimedUntil: time.Now().Add(time.Hour)}); err != nil {
+		if _, err := db.PutEvent(ctx, relay.EventRecord{
+			Event: relay.Event{ID: "evt_1", Account: "acct_1", CreatedAt: time.Now()},
+			MID:   "mid", ClaimedUntil: time.Now().Add(time.Hour),
+		}); err != nil {
 			return err
 		}
 		fmt.Println("hanging")

@@ -27,17 +27,21 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			ev := relay.Event{ID: fmt.Sprintf("%s-%03d", day, i), Account: "acct_1", CreatedAt: clock.Now()}
 			_, err := db.PutEvent(ctx, relay.EventRecord{Event: ev, Matched: []string{"whend_1"}})
 			must(err)
-			a := relay.Attempt{ID: relay.AttemptID("acct_1", ev.ID, "whend_1", 0, 1, clock.Now()), Account: "acct_1",
+			a := relay.Attempt{
+				ID: relay.AttemptID("acct_1", ev.ID, "whend_1", 0, 1, clock.Now()), Account: "acct_1",
 				EndpointID: "whend_1", EventID: ev.ID, Number: 1, Status: relay.AttemptFailed, Final: true,
-				DueAt: clock.Now(), CreatedAt: clock.Now()}
+				DueAt: clock.Now(), CreatedAt: clock.Now(),
+			}
 			_, err = db.RecordAttempt(ctx, a)
 			must(err)
 			must(db.ListEvent(ctx, ev, []relay.Delivery{a.Delivery()}))
 			if i%10 == 0 {
 				_, err = db.StartRun(ctx, "acct_1", ev.ID, "whend_1", "token", clock.Now())
 				must(err)
-				_, err := db.PutIdempotency(ctx, relay.Idempotency{Account: "acct_1", Key: relay.HashSecret(relay.Secret(ev.ID)),
-					EventID: ev.ID, CreatedAt: clock.Now(), ExpiresAt: clock.Now().Add(24 * time.Hour)})
+				_, err := db.PutIdempotency(ctx, relay.Idempotency{
+					Account: "acct_1", Key: relay.HashSecret(relay.Secret(ev.ID)),
+					EventID: ev.ID, CreatedAt: clock.Now(), ExpiresAt: clock.Now().Add(24 * time.Hour),
+				})
 				must(err)
 				_, err = db.PutExpectation(ctx, relay.Expectation{Account: "acct_1", SourceID: "src_1", RequestID: ev.ID, CreatedAt: clock.Now()}, 1e6)
 				must(err)

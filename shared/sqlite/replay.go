@@ -32,10 +32,12 @@ func (db *DB) Replay(ctx context.Context, account, id string) (r relay.Replay, e
 	err = db.read(ctx, func(c *conn) error {
 		return one(c.first("SELECT "+replayColumns+" FROM replays WHERE id = ? AND account = ? AND updated_at >= ?",
 			func(row row) error {
-				r = relay.Replay{ID: row.text(0), Account: row.text(1), Version: row.int(2), EndpointID: row.text(3),
+				r = relay.Replay{
+					ID: row.text(0), Account: row.text(1), Version: row.int(2), EndpointID: row.text(3),
 					Since: row.time(4), Until: row.time(5), Select: row.text(6), MaxPerSecond: int(row.int(7)),
 					Status: relay.ReplayStatus(row.text(8)), Started: int(row.int(9)), After: row.text(10),
-					CreatedAt: row.time(11), UpdatedAt: row.time(12), FinishedAt: row.time(13)}
+					CreatedAt: row.time(11), UpdatedAt: row.time(12), FinishedAt: row.time(13),
+				}
 				return nil
 			}, id, account, db.cutoff()))
 	})

@@ -12,11 +12,13 @@ const sourceColumns = `created_at, id, account, version, provider, name, status,
 	old_secret_until, token_hash, old_token_hash, old_token_until, token, api_key, api, confirm`
 
 func readSource(r row) relay.Source {
-	s := relay.Source{CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3),
+	s := relay.Source{
+		CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3),
 		Provider: relay.Provider(r.text(4)), Name: r.text(5), Status: relay.Status(r.text(6)), UpdatedAt: r.time(7),
 		Secret: relay.Sealed(r.text(8)), OldSecret: relay.Sealed(r.text(9)), OldSecretUntil: r.time(10),
 		OldTokenUntil: r.time(13), Token: relay.Sealed(r.text(14)), APIKey: relay.Sealed(r.text(15)), API: r.text(16),
-		Confirm: relay.Confirm(r.text(17))}
+		Confirm: relay.Confirm(r.text(17)),
+	}
 	copy(s.TokenHash[:], r.blob(11))
 	copy(s.OldTokenHash[:], r.blob(12))
 	return s

@@ -302,7 +302,7 @@ func (w *writer) commit() error {
 
 // rollback's error says nothing that is not known: SQLite has rolled back by
 // itself then, because the disk was full or failed.
-func (w *writer) rollback() { w.c.exec("ROLLBACK") }
+func (w *writer) rollback() { _, _ = w.c.exec("ROLLBACK") }
 
 // checkpoint copies the log into the file and empties it, unless others read it
 // for a second on end.

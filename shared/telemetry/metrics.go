@@ -63,8 +63,10 @@ func ClassMetric(c Count, class string) string { return string(c) + "_" + class 
 
 // Counts lists every count.
 func Counts() []Count {
-	return []Count{Accepted, Duplicates, Rejected, Delivered, AttemptsFailed, Exhausted, Skipped,
-		Unmatched, Hops, Poisoned, ItemsFailed, Overdue, EndpointDisabled, ServerErrors}
+	return []Count{
+		Accepted, Duplicates, Rejected, Delivered, AttemptsFailed, Exhausted, Skipped,
+		Unmatched, Hops, Poisoned, ItemsFailed, Overdue, EndpointDisabled, ServerErrors,
+	}
 }
 
 // Measures lists every measure.

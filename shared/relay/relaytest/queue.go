@@ -167,8 +167,9 @@ func (q *queueTest) deadLetters(want int) []relay.DeadLetter {
 
 func (q *queueTest) deadCount(want int) {
 	q.Helper()
-	n, err := 0, error(nil)
+	var n int
 	for range 20 {
+		var err error
 		if n, err = q.DeadCount(q.ctx); err != nil {
 			q.Fatalf("dead count: %v", err)
 		}

@@ -153,7 +153,6 @@ type deliveryKey struct{ event, endpoint string }
 type worldDelivery struct {
 	run       int // the latest
 	startedAt time.Time
-	startStep int
 	token     string
 	loose     bool           // its latest run may have no message
 	succeeded map[int]int    // by run: the step in which a success was recorded
