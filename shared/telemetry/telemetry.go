@@ -180,7 +180,9 @@ func (l *Line) End(ctx context.Context, level slog.Level) {
 		l.log.writeMetrics(ctx, level, l)
 		return
 	}
-	l.log.logger.LogAttrs(ctx, level, l.msg, l.wide(ctx)...)
+	if l.log.logger.Enabled(ctx, level) { // else what it would say is not gathered
+		l.log.logger.LogAttrs(ctx, level, l.msg, l.wide(ctx)...)
+	}
 }
 
 // wide returns all that the line says; the caller holds l.mu.
