@@ -76,7 +76,6 @@ type World struct {
 	deliv     map[deliveryKey]*worldDelivery
 	posts     []*post
 	byRequest map[string]*post
-	replays   map[string]bool // whether its message was sent
 	trace     []string
 	faults    []string
 }
@@ -101,7 +100,7 @@ const (
 func NewWorld(ctx context.Context, cfg WorldConfig) *World {
 	w := &World{cfg: cfg, Clock: NewClock(), rand: rand.New(rand.NewPCG(cfg.Seed, 1)), dice: NewDice(cfg.Seed),
 		crashed: map[int]bool{}, trouble: map[int]bool{}, events: map[string]*worldEvent{}, endpoints: map[string]*worldEndpoint{},
-		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{}, replays: map[string]bool{}}
+		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{}}
 	w.store = &observed{Store: NewMemory(w.Clock.Now, Retention), w: w}
 	w.weather = FaultyStore(w.store, w.dice, cfg.Faults, w.Clock.Now)
 	for i, name := range []string{"events", "retries"} {

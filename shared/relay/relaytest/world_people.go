@@ -254,7 +254,6 @@ func (w *World) replay(ctx context.Context) {
 			_ = ports.Store.UpdateReplay(ctx, r)
 		}
 	}
-	w.replays[r.ID] = err == nil
 	w.tracef("replay %s of %s (%s): %v", r.ID, id, r.Select, err)
 	w.died(p)
 }
