@@ -68,7 +68,7 @@ func readKey(r row) (k relay.Key, err error) {
 }
 
 func readKeys(c *conn, query string, args ...any) (keys []relay.Key, err error) {
-	err = c.each("SELECT "+keyColumns+" FROM keys WHERE "+query, func(r row) error {
+	err = c.each("SELECT "+keyColumns+" FROM keys "+query, func(r row) error {
 		k, err := readKey(r)
 		keys = append(keys, k)
 		return err
@@ -79,11 +79,11 @@ func readKeys(c *conn, query string, args ...any) (keys []relay.Key, err error) 
 // liveKeys returns the account's keys that can be used at a time. It reads no
 // others, of which there is no end.
 func liveKeys(c *conn, account string, at time.Time) ([]relay.Key, error) {
-	forever, err := readKeys(c, "account = ? AND revoked_at = 0 AND expires_at = 0", account)
+	forever, err := readKeys(c, "INDEXED BY keys_live WHERE account = ? AND revoked_at = 0 AND expires_at = 0", account)
 	if err != nil {
 		return nil, err
 	}
-	expiring, err := readKeys(c, "account = ? AND revoked_at = 0 AND expires_at > ?", account, max(millis(at), 0))
+	expiring, err := readKeys(c, "INDEXED BY keys_live WHERE account = ? AND revoked_at = 0 AND expires_at > ?", account, max(millis(at), 0))
 	return append(forever, expiring...), err
 }
 
@@ -124,13 +124,13 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 
 // KeyByHash implements relay.Store.
 func (db *DB) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, error) {
-	k, err := db.key(ctx, "hash = ?", h[:])
+	k, err := db.key(ctx, "WHERE hash = ?", h[:])
 	return k, wrap(err, "key by hash")
 }
 
 // Key implements relay.Store.
 func (db *DB) Key(ctx context.Context, account, id string) (relay.Key, error) {
-	k, err := db.key(ctx, "account = ? AND id = ?", account, id)
+	k, err := db.key(ctx, "WHERE account = ? AND id = ?", account, id)
 	return k, wrap(err, "key %s", id)
 }
 
@@ -149,7 +149,7 @@ func (db *DB) Keys(ctx context.Context, account string, p relay.Page) (keys []re
 // RevokeKey implements relay.Store.
 func (db *DB) RevokeKey(ctx context.Context, account, id string, at time.Time, keep relay.Scope) (revoked relay.Key, err error) {
 	err = db.w.do(ctx, func(c *conn) error {
-		keys, err := readKeys(c, "account = ? AND id = ?", account, id)
+		keys, err := readKeys(c, "WHERE account = ? AND id = ?", account, id)
 		if err != nil {
 			return err
 		}
