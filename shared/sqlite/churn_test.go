@@ -38,7 +38,7 @@ func TestDeadKeysCostNothing(t *testing.T) {
 	}
 	took := func(account string) time.Duration {
 		start := time.Now()
-		for range 20 {
+		for range 40 {
 			k := key(account)
 			if err := db.CreateKey(t.Context(), k, 100); err != nil {
 				t.Fatal(err)
@@ -53,9 +53,11 @@ func TestDeadKeysCostNothing(t *testing.T) {
 		return time.Since(start)
 	}
 	took("acct_calm") // prepares the statements
-	calm, churn := took("acct_calm"), took("acct_churn")
-	t.Logf("calm %v, churn %v", calm, churn)
-	if churn > 10*calm+200*time.Millisecond {
+	calm, churn := time.Hour, time.Hour
+	for range 3 { // the best of them, because the machine does other things too
+		calm, churn = min(calm, took("acct_calm")), min(churn, took("acct_churn"))
+	}
+	if churn > 2*calm+100*time.Millisecond {
 		t.Errorf("an account with 20,000 dead keys: %v, one without: %v", churn, calm)
 	}
 }
