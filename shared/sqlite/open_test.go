@@ -294,7 +294,7 @@ func TestAFullFileIsAnErrorThatPasses(t *testing.T) {
 	}
 	if _, err := db.PutEvent(t.Context(), relay.EventRecord{Event: relay.Event{
 		ID: "evt_1", Account: "acct_1",
-		Payload: relay.PayloadFromDeflated([]byte(body)), CreatedAt: db.now(),
+		Payload: relay.PayloadFromDeflated([]byte(body + body)), CreatedAt: db.now(),
 	}}); err == nil {
 		t.Error("an event found room where a message did not")
 	}
