@@ -119,6 +119,11 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
+	if resp.StatusCode < 100 {
+		resp.Body.Close()
+		cancel()
+		return nil, errStatus
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		// Its body is the connection itself, which the transport has let go of: no
 		// deadline would end a read of it.
@@ -207,4 +212,7 @@ func systemResolver(search bool) func(context.Context, string) ([]netip.Addr, er
 	}
 }
 
-var errNoAddress = errors.New("the name has no address")
+var (
+	errNoAddress = errors.New("the name has no address")
+	errStatus    = errors.New("the answer's status is below 100")
+)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"hookferry/shared/relay"
 )
 
 // A server that answers 101 has the connection to itself, as far as net/http is
@@ -43,5 +45,17 @@ func TestASwitchOfProtocolsDoesNotHoldACall(t *testing.T) {
 	case <-gone:
 	case <-time.After(5 * time.Second):
 		t.Error("the connection stays open")
+	}
+}
+
+// net/http takes any three digits.
+func TestAStatusThatIsNoneIsNoAnswer(t *testing.T) {
+	for _, status := range []string{"000", "042", "099"} {
+		addr := rawServer(t, answer("HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\n\r\n"))
+		c := New(Config{Policy: Policy{AllowPrivate: true}})
+		resp, _, err := post(t, c, "http://"+addr.String()+"/", "hello")
+		if code, _ := Classify(err); resp != nil || code != relay.CodeConnectionFailed {
+			t.Errorf("%s: got %v, %s, %v", status, resp, code, err)
+		}
 	}
 }
