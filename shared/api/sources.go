@@ -11,6 +11,7 @@ import (
 
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
+	"hookferry/shared/signature"
 )
 
 // sourceFields are the fields of a source that a client sets; nil: not given.
@@ -27,7 +28,7 @@ type sourceFields struct {
 func takeSourceFields(o *object) sourceFields {
 	return sourceFields{
 		Status:  field(o, "status", oneOf(relay.Active, relay.Disabled)),
-		Secret:  field(o, "signing_secret", ascii(8, 256, 0x20)),
+		Secret:  field(o, "signing_secret", ascii(signature.MinRivyaSecret, signature.MaxRivyaSecret, 0x20)),
 		APIKey:  field(o, "sivi_api_key", orNull(ascii(1, 512, 0x21))),
 		API:     field(o, "sivi_api", oneOf("general", "enterprise")),
 		Confirm: field(o, "confirm", oneOf(relay.ConfirmOff, relay.ConfirmPrefer, relay.ConfirmRequire)),

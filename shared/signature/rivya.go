@@ -15,13 +15,6 @@ const (
 	MaxRivyaSecret = 256
 )
 
-// CheckRivyaSecret returns nil if s can be a Rivya signing secret: 8 to 256
-// printable ASCII characters. The error wraps ErrNoSecret and does not carry s.
-func CheckRivyaSecret(s relay.Secret) error {
-	_, err := rivyaKey(s)
-	return err
-}
-
 // SignRivya returns the value of Rivya-Webhook-Signature for a body that is sent
 // at ts (Unix seconds, the value of Rivya-Webhook-Timestamp): v1=<hex>, one for
 // each secret and in their order, with commas between. ErrNoSecret.

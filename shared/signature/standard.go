@@ -25,14 +25,6 @@ const MaxStandardID = 256
 // signature and key.
 var base64Strict = base64.StdEncoding.Strict()
 
-// CheckStandardSecret returns nil if s can be a Standard Webhooks secret: whsec_
-// and the base64 of 24 to 64 bytes. The error wraps ErrNoSecret and does not
-// carry s.
-func CheckStandardSecret(s relay.Secret) error {
-	_, err := standardKey(s)
-	return err
-}
-
 // SignStandard returns the value of webhook-signature for the message id sent at
 // ts (Unix seconds, the value of webhook-timestamp): v1,<base64>, one for each
 // secret and in their order, with spaces between. ErrNoSecret; ErrMissing or

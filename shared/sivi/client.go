@@ -17,9 +17,6 @@ import (
 	"hookferry/shared/relay"
 )
 
-// DefaultBase is where Sivi's API is.
-const DefaultBase = "https://connect.sivi.ai/api/prod/v2"
-
 // MaxAnswer is the most bytes of an answer that are read.
 const MaxAnswer = 1 << 20
 
@@ -43,8 +40,8 @@ type Client struct {
 	http *egress.Client
 }
 
-// NewClient returns a Client that calls Sivi at base, like DefaultBase, through c,
-// whose policy and timeouts hold.
+// NewClient returns a Client that calls Sivi at base, the setting SIVI_BASE_URL,
+// through c, whose policy and timeouts hold.
 func NewClient(base string, c *egress.Client) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), http: c}
 }
@@ -67,8 +64,7 @@ type StatusAnswer struct {
 
 // Status asks for the status of a request, in the API "general" or "enterprise";
 // empty means general. An error wraps one of this package's, unless the API or
-// the base is none, and carries neither
-// the key nor an address.
+// the base is none, and carries neither the key nor an address.
 func (c *Client) Status(ctx context.Context, apiKey relay.Secret, api, requestID string) (StatusAnswer, error) {
 	switch api {
 	case "":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"hookferry/events"
 	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 )
@@ -55,23 +56,15 @@ func Translate(ev relay.Event, body []byte) ([]byte, error) {
 		g.Error = &fault{Code: "generation_failed", Message: reason(d.reason)}
 	}
 
-	var out bytes.Buffer
-	out.Grow(len(body) + 1024)
-	out.WriteString(`{"id":`)
-	write(&out, ev.ID)
-	out.WriteString(`,"type":`)
-	write(&out, ev.Type)
-	out.WriteString(`,"api_version":`)
-	write(&out, relay.APIVersion)
-	out.WriteString(`,"created_at":`)
-	write(&out, at)
-	out.WriteString(`,"data":{"generation":`)
-	write(&out, g)
+	var data bytes.Buffer
+	data.Grow(len(body) + 1024)
+	data.WriteString(`{"generation":`)
+	write(&data, g)
 	// Not through json.Marshal, which would compact and escape it.
-	out.WriteString(`,"sivi":`)
-	out.Write(body)
-	out.WriteString(`}}`)
-	return out.Bytes(), nil
+	data.WriteString(`,"sivi":`)
+	data.Write(body)
+	data.WriteByte('}')
+	return events.Body(ev.ID, ev.Type, ev.CreatedAt, data.Bytes()), nil
 }
 
 // images returns the URLs of a result's variations, or nil if there are none: a
