@@ -125,16 +125,7 @@ func (c *conn) bind(args []any) ([]driver.NamedValue, error) {
 
 // exec runs a statement that changes rows, and returns how many.
 func (c *conn) exec(query string, args ...any) (int64, error) {
-	s, err := c.prepared(query)
-	if err != nil {
-		return 0, err
-	}
-	values, err := c.bind(args)
-	if err != nil {
-		return 0, err
-	}
-	c.wrote = true
-	res, err := s.ExecContext(noContext, values)
+	res, err := c.change(query, args)
 	if err != nil {
 		return 0, err
 	}
@@ -143,20 +134,24 @@ func (c *conn) exec(query string, args ...any) (int64, error) {
 
 // insert runs an INSERT and returns the row's number.
 func (c *conn) insert(query string, args ...any) (int64, error) {
-	s, err := c.prepared(query)
-	if err != nil {
-		return 0, err
-	}
-	values, err := c.bind(args)
-	if err != nil {
-		return 0, err
-	}
-	c.wrote = true
-	res, err := s.ExecContext(noContext, values)
+	res, err := c.change(query, args)
 	if err != nil {
 		return 0, err
 	}
 	return res.LastInsertId()
+}
+
+func (c *conn) change(query string, args []any) (driver.Result, error) {
+	s, err := c.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	values, err := c.bind(args)
+	if err != nil {
+		return nil, err
+	}
+	c.wrote = true
+	return s.ExecContext(noContext, values)
 }
 
 // run executes statements that are not worth keeping prepared, or must not be:
