@@ -11,10 +11,6 @@ import (
 	"hookferry/shared/telemetry"
 )
 
-// typeDisabled is the type of the event that tells an account that Hookferry has
-// disabled one of its endpoints.
-const typeDisabled = "endpoint.disabled"
-
 // maxLookBack is how many pages of attempts are searched for a success before an
 // endpoint is disabled.
 const maxLookBack = 20
@@ -96,14 +92,14 @@ func (d *Dispatcher) disableNow(ctx context.Context, account, endpoint string, w
 
 // tell accepts the event that says that an endpoint has been disabled.
 func (d *Dispatcher) tell(ctx context.Context, ep relay.Endpoint) error {
-	id := relay.DerivedID(relay.EventPrefix, typeDisabled, ep.ID, relay.FormatTime(ep.DisabledAt))
+	id := relay.DerivedID(relay.EventPrefix, events.TypeDisabled, ep.ID, relay.FormatTime(ep.DisabledAt))
 	ev := relay.Event{
-		ID: id, Account: ep.Account, Type: typeDisabled, Format: relay.FormatRivya,
+		ID: id, Account: ep.Account, Type: events.TypeDisabled, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: ep.DisabledAt,
 		Payload: relay.NewPayload(events.DisabledBody(id, ep, ep.DisabledAt)),
 	}
 	if err := d.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(d.Now())); err != nil {
-		return fmt.Errorf("send %s: %w", typeDisabled, err)
+		return fmt.Errorf("send %s: %w", events.TypeDisabled, err)
 	}
 	return nil
 }
