@@ -47,14 +47,14 @@ func runDead(ctx context.Context, p program, args []string) error {
 	}
 	done := 0
 	for _, l := range lanes {
-		n, err := eachDead(ctx, l.lane, *id, func(d relay.DeadLetter) error {
+		n, err := eachDead(ctx, l.lane, *id, func(d relay.DeadLetter) (bool, error) {
 			switch verb {
 			case "show":
-				return showDead(p, l.name, d)
+				return false, showDead(p, l.name, d)
 			case "redrive":
-				return l.lane.Redrive(ctx, d)
+				return true, l.lane.Redrive(ctx, d)
 			default:
-				return l.lane.Drop(ctx, d)
+				return true, l.lane.Drop(ctx, d)
 			}
 		})
 		done += n
@@ -77,31 +77,34 @@ type namedLane struct {
 }
 
 // eachDead calls do for the dead letter id, or for every one there is now if id
-// is empty, and returns for how many. It looks at as many as the queue counted
-// at the start, so that a message that dies again while it works ends it.
-func eachDead(ctx context.Context, l lane, id string, do func(relay.DeadLetter) error) (int, error) {
+// is empty, and returns for how many it returned true: those are gone, the others
+// are shown to the next reader. It reads as many as the queue counted at the
+// start, so that a message that dies again while it works ends it.
+func eachDead(ctx context.Context, l lane, id string, do func(relay.DeadLetter) (gone bool, err error)) (done int, err error) {
 	left, err := l.DeadCount(ctx)
 	if err != nil {
 		return 0, err
 	}
-	done := 0
+	var kept []relay.DeadLetter
+	defer func() { err = errors.Join(err, l.Release(context.WithoutCancel(ctx), kept...)) }()
 	for left > 0 {
 		dead, err := l.Dead(ctx, min(left, 1000))
 		if err != nil || len(dead) == 0 {
 			return done, err
 		}
 		left -= len(dead)
-		for _, d := range dead {
-			if id != "" && d.ID != id {
-				continue
+		for i, d := range dead {
+			gone := false
+			if id == "" || d.ID == id {
+				if gone, err = do(d); err != nil {
+					kept = append(kept, dead[i:]...)
+					return done, fmt.Errorf("dead letter %s: %w", d.ID, err)
+				}
+				done++
 			}
-			if err := do(d); err != nil {
-				return done, fmt.Errorf("dead letter %s: %w", d.ID, err)
+			if !gone {
+				kept = append(kept, d)
 			}
-			done++
-		}
-		if id != "" {
-			return done, nil
 		}
 	}
 	return done, nil
@@ -128,6 +131,9 @@ func listDead(ctx context.Context, p program, lanes []namedLane, limit int) erro
 				fmt.Fprintln(table, "QUEUE\tID\tSINCE\tRECEIVES\tWHAT\tREASON")
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", l.name, d.ID, sinceText(d), d.Receives, whatText(d), reasonText(d))
+		}
+		if err := l.lane.Release(ctx, dead...); err != nil {
+			return err
 		}
 	}
 	if err := table.Flush(); err != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hookferry/shared/awstest"
+	"hookferry/shared/sqsqueue"
 )
 
 // asMain makes the test binary behave as the program, so that every test runs
@@ -358,6 +359,7 @@ func dataDir(t testing.TB) string { return filepath.Join(t.TempDir(), "data") }
 
 // A testBackend is what the same tests run on.
 type testBackend struct {
+	aws    bool
 	env    []string
 	args   []string
 	settle time.Duration // until messages of a killed process come again
@@ -366,6 +368,15 @@ type testBackend struct {
 
 func (b testBackend) start(args ...string) start {
 	return start{env: b.env, args: append(append([]string(nil), b.args...), args...)}
+}
+
+// where are the flags that make an operator's command work where a relay does
+// that was started with -data dir.
+func (b testBackend) where(dir string, args ...string) []string {
+	if b.aws {
+		return args // env names the table and the queues
+	}
+	return append(args, "-data", dir)
 }
 
 func (b testBackend) with(env ...string) testBackend {
@@ -380,8 +391,16 @@ func onEachBackend(t *testing.T, test func(t *testing.T, b testBackend)) {
 		test(t, testBackend{settle: time.Minute, twice: 0.01})
 	})
 	t.Run("aws", func(t *testing.T) {
+		sqsURL := awstest.StartSQS(t)
+		queues, err := sqsqueue.CreateQueues(t.Context(), awstest.SQS(sqsURL), "hookferry-dev")
+		if err != nil {
+			t.Fatal(err)
+		}
 		test(t, testBackend{
-			env:    awstest.Environment(awstest.StartDynamoDB(t), awstest.StartSQS(t)),
+			aws: true,
+			env: append(awstest.Environment(awstest.StartDynamoDB(t), sqsURL), "TABLE_NAME=hookferry-dev",
+				"EVENTS_QUEUE_URL="+queues.Events, "EVENTS_DLQ_URL="+queues.EventsDead,
+				"RETRIES_QUEUE_URL="+queues.Retries, "RETRIES_DLQ_URL="+queues.RetriesDead),
 			args:   []string{"-backend", "aws"},
 			settle: 2 * time.Minute, twice: 0.02,
 		})

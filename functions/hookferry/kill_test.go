@@ -106,7 +106,7 @@ func killTest(t *testing.T, b testBackend) {
 		}
 		return ""
 	})
-	ledger := settled(t, c.current.Load(), b.settle)
+	ledger := settled(t, c.current.Load(), len(c.accepted), b.settle)
 	mu.Lock()
 	defer mu.Unlock()
 	twice, calls := 0, 0
@@ -127,6 +127,54 @@ func killTest(t *testing.T, b testBackend) {
 	if ledger.total() < len(c.accepted) || ledger.counts["delivered"] != ledger.total() {
 		t.Errorf("the record does not agree: %s", ledger)
 	}
+}
+
+func TestACleanStopLosesAndRepeatsNothing(t *testing.T) {
+	var mu sync.Mutex
+	got := map[string]int{}
+	dest := newDestination(t, func(_ int, d delivery) int {
+		mu.Lock()
+		defer mu.Unlock()
+		got[d.header.Get("Rivya-Webhook-Id")]++
+		return 200
+	})
+	c := newCrowd(t, start{args: []string{"-data", dataDir(t)}})
+	c.current.Load().endpoint(dest.URL)
+	const publishes, stops = 1500, 3
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= publishes; i = next.Add(1) {
+				c.publish("order.paid", i)
+			}
+		})
+	}
+	for k := range int64(stops) {
+		for next.Load() < (k+1)*publishes/(stops+1) {
+			time.Sleep(time.Millisecond)
+		}
+		r := c.current.Load()
+		if err := r.stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		c.current.Store(dev(t, c.start))
+	}
+	wg.Wait()
+	ledger := settled(t, c.current.Load(), len(c.accepted), 30*time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	for id := range c.accepted {
+		if got[id] != 1 {
+			t.Errorf("%s was delivered %d times", id, got[id])
+		}
+	}
+	for id, n := range got { // accepted without an answer
+		if n != 1 {
+			t.Errorf("%s was delivered %d times", id, n)
+		}
+	}
+	t.Logf("ledger: %d accepted through %d clean stops; %s; each delivered once", len(c.accepted), stops, ledger)
 }
 
 // A ledger counts the events on record by status.
@@ -150,17 +198,18 @@ func (l ledger) String() string {
 	return s
 }
 
-// settled waits until no event is pending and returns the ledger.
-func settled(t testing.TB, r *relayProc, within time.Duration) (l ledger) {
+// settled waits until at least want events are on record and none is pending, and
+// returns the ledger.
+func settled(t testing.TB, r *relayProc, want int, within time.Duration) (l ledger) {
 	t.Helper()
 	eventually(t, within, func() string {
 		l = ledger{counts: map[string]int{}}
 		for _, ev := range r.list("/api/v1/webhook-events") {
 			l.counts[ev["status"].(string)]++
 		}
-		if n := l.counts["pending"]; n > 0 {
+		if n := l.counts["pending"]; n > 0 || l.total() < want {
 			time.Sleep(500 * time.Millisecond)
-			return fmt.Sprintf("%d events are still pending", n)
+			return fmt.Sprintf("want %d on record and none pending, got %s", want, l)
 		}
 		return ""
 	})
@@ -249,7 +298,7 @@ func TestSoak(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	r = c.current.Load()
-	ledger := settled(t, r, 60*time.Second)
+	ledger := settled(t, r, len(c.accepted), 60*time.Second)
 	t.Logf("ledger after %v and %d kills: %d accepted, %d publishes without an answer; %s",
 		time.Since(began).Round(time.Second), kills, len(c.accepted), c.unsure, ledger)
 	recorded := map[string]string{} // type by id

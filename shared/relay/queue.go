@@ -52,9 +52,12 @@ type Queue interface {
 
 // DeadLetters is the dead-letter queue of a lane, for the operator.
 type DeadLetters interface {
-	// Dead returns up to limit dead messages. On SQS they are hidden from other
-	// readers for half a minute.
+	// Dead returns up to limit dead messages. On SQS they are hidden from every
+	// reader for half a minute, in which they can be put back or dropped.
 	Dead(ctx context.Context, limit int) ([]DeadLetter, error)
+	// Release shows dead messages again that Dead has returned and that are left
+	// as they are.
+	Release(ctx context.Context, ds ...DeadLetter) error
 	// Redrive puts a dead message back on its lane, then removes it: a crash
 	// between leaves it in both, which the dispatcher bears.
 	Redrive(ctx context.Context, d DeadLetter) error

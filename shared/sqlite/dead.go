@@ -74,6 +74,9 @@ func (q *Queue) Drop(ctx context.Context, d relay.DeadLetter) error {
 	}), "drop %s of %s", d.ID, q.name)
 }
 
+// Release implements relay.DeadLetters. Reading hides nothing here.
+func (q *Queue) Release(context.Context, ...relay.DeadLetter) error { return nil }
+
 // DeadCount implements relay.DeadLetters; it is exact.
 func (q *Queue) DeadCount(ctx context.Context) (n int, err error) {
 	err = q.db.read(ctx, func(c *conn) error {

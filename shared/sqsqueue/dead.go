@@ -91,6 +91,19 @@ func deadLetter(m types.Message) relay.DeadLetter {
 	return d
 }
 
+// Release implements relay.DeadLetters.
+func (q *Queue) Release(ctx context.Context, ds ...relay.DeadLetter) error {
+	for _, d := range ds {
+		_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: &q.cfg.DeadURL, ReceiptHandle: &d.Receipt, VisibilityTimeout: 0,
+		})
+		if err != nil && code(err) != notHidden {
+			return fmt.Errorf("release a dead message: %w", err)
+		}
+	}
+	return nil
+}
+
 // Redrive implements relay.DeadLetters.
 func (q *Queue) Redrive(ctx context.Context, d relay.DeadLetter) error {
 	out := relay.Outgoing{Body: d.Body}

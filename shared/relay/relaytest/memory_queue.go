@@ -208,6 +208,9 @@ func (q *MemoryQueue) drop(d relay.DeadLetter) {
 	q.dead = slices.DeleteFunc(q.dead, func(o relay.DeadLetter) bool { return o.Receipt == d.Receipt })
 }
 
+// Release implements relay.DeadLetters. Reading hides nothing here.
+func (q *MemoryQueue) Release(context.Context, ...relay.DeadLetter) error { return nil }
+
 // DeadCount implements relay.DeadLetters.
 func (q *MemoryQueue) DeadCount(ctx context.Context) (int, error) {
 	if err := ctx.Err(); err != nil {
