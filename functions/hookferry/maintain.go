@@ -127,7 +127,7 @@ func (r *resealer) endpoint(ctx context.Context, account, id string) error {
 		return err
 	}
 	changed, err := r.fields(account, id, map[string]*relay.Sealed{
-		"signing_secret": &ep.Secret, "old_signing_secret": &ep.OldSecret,
+		seal.SigningSecret: &ep.Secret, seal.OldSigningSecret: &ep.OldSecret,
 	})
 	if err != nil || !changed {
 		return err
@@ -144,7 +144,7 @@ func (r *resealer) source(ctx context.Context, account, id string) error {
 		return err
 	}
 	changed, err := r.fields(account, id, map[string]*relay.Sealed{
-		"signing_secret": &src.Secret, "old_signing_secret": &src.OldSecret, "token": &src.Token, "sivi_api_key": &src.APIKey,
+		seal.SigningSecret: &src.Secret, seal.OldSigningSecret: &src.OldSecret, seal.Token: &src.Token, seal.SiviAPIKey: &src.APIKey,
 	})
 	if err != nil || !changed {
 		return err

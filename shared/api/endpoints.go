@@ -21,14 +21,6 @@ func (s *server) settle(c *call, try int) error {
 	return sleep(c, rand.N(s.retryWait/4<<try))
 }
 
-// Fields of seal.Place.
-const (
-	placeSecret    = "signing_secret"
-	placeOldSecret = "old_signing_secret"
-	placeToken     = "token"
-	placeAPIKey    = "sivi_api_key"
-)
-
 // validID reports whether id can be one of ours. Others are not looked up.
 func validID(prefix, id string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
@@ -139,7 +131,7 @@ func (s *server) createEndpoint(c *call) (answer, error) {
 // newSecret gives the endpoint a fresh signing secret and returns it.
 func (s *server) newSecret(ep *relay.Endpoint) relay.Secret {
 	secret := relay.NewSigningSecret()
-	ep.Secret = s.Keys.Seal(secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: placeSecret})
+	ep.Secret = s.Keys.Seal(secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: seal.SigningSecret})
 	ep.SecretPreview = secret.Preview()
 	return secret
 }
@@ -275,8 +267,8 @@ func (s *server) rotateSecret(c *call) (answer, error) {
 		if ep.Secret == fresh.Secret {
 			return nil, nil
 		}
-		place := seal.Place{Account: ep.Account, Object: ep.ID, Field: placeSecret}
-		old, until, err := s.reseal(ep.Secret, place, placeOldSecret, c.now.Add(overlap), overlap)
+		place := seal.Place{Account: ep.Account, Object: ep.ID, Field: seal.SigningSecret}
+		old, until, err := s.reseal(ep.Secret, place, seal.OldSigningSecret, c.now.Add(overlap), overlap)
 		if err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (
 	set("sivi_api", f.API != nil && *f.API != src.API, func() { src.API = *f.API })
 	set("confirm", f.Confirm != nil && *f.Confirm != src.Confirm, func() { src.Confirm = *f.Confirm })
 	if f.APIKey != nil {
-		place := s.place(*src, placeAPIKey)
+		place := s.place(*src, seal.SiviAPIKey)
 		have, err := s.Keys.Open(src.APIKey, place)
 		if err != nil {
 			return nil, err
@@ -91,7 +91,7 @@ func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (
 	if f.Secret == nil {
 		return changed, nil
 	}
-	place := s.place(*src, placeSecret)
+	place := s.place(*src, seal.SigningSecret)
 	have, err := s.Keys.Open(src.Secret, place)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (
 		return changed, nil
 	}
 	overlap := overlapOf(f.Overlap)
-	src.OldSecret, src.OldSecretUntil, err = s.reseal(src.Secret, place, placeOldSecret, now.Add(overlap), overlap)
+	src.OldSecret, src.OldSecretUntil, err = s.reseal(src.Secret, place, seal.OldSigningSecret, now.Add(overlap), overlap)
 	src.Secret = s.Keys.Seal(relay.Secret(*f.Secret), place)
 	return append(changed, "signing_secret"), err
 }
@@ -151,7 +151,7 @@ func (s *server) newToken(src *relay.Source) {
 	rand.Read(raw[:])
 	token := relay.Secret(base64.RawURLEncoding.EncodeToString(raw[:]))
 	src.TokenHash = relay.HashSecret(token)
-	src.Token = s.Keys.Seal(token, s.place(*src, placeToken))
+	src.Token = s.Keys.Seal(token, s.place(*src, seal.Token))
 }
 
 func (s *server) listSources(c *call) (answer, error) {
@@ -315,7 +315,7 @@ func (s *server) sourceWire(c *call, src relay.Source) (wireSource, error) {
 		w.SecretSet = new(src.Secret != "")
 		return w, nil
 	}
-	token, err := s.Keys.Open(src.Token, s.place(src, placeToken))
+	token, err := s.Keys.Open(src.Token, s.place(src, seal.Token))
 	if err != nil {
 		return w, err
 	}

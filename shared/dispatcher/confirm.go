@@ -239,7 +239,7 @@ func (w *work) status(ctx context.Context, account, source, request string) (siv
 	if w.Sivi == nil || src.APIKey == "" {
 		return none, verdictNever, nil
 	}
-	key, err := w.Keys.Open(src.APIKey, seal.Place{Account: account, Object: source, Field: "sivi_api_key"})
+	key, err := w.Keys.Open(src.APIKey, seal.Place{Account: account, Object: source, Field: seal.SiviAPIKey})
 	if err != nil {
 		return none, 0, err
 	}

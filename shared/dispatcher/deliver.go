@@ -155,14 +155,14 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ep relay.End
 // rotation the new one first in odd attempts, the old one first in even ones,
 // because many verifiers read only the first signature.
 func (d *Dispatcher) secrets(ep relay.Endpoint, number int) ([]relay.Secret, error) {
-	current, err := d.Keys.Open(ep.Secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: "signing_secret"})
+	current, err := d.Keys.Open(ep.Secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: seal.SigningSecret})
 	if err != nil {
 		return nil, err
 	}
 	if ep.OldSecret == "" || !d.Now().Before(ep.OldSecretUntil) {
 		return []relay.Secret{current}, nil
 	}
-	old, err := d.Keys.Open(ep.OldSecret, seal.Place{Account: ep.Account, Object: ep.ID, Field: "old_signing_secret"})
+	old, err := d.Keys.Open(ep.OldSecret, seal.Place{Account: ep.Account, Object: ep.ID, Field: seal.OldSigningSecret})
 	if err != nil {
 		return nil, err
 	}

@@ -62,13 +62,13 @@ func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
 		return nil, refusal("no_secret", relay.KindUnavailable,
 			"This source has no signing secret yet. Set it, and send the event again.")
 	}
-	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: "signing_secret"})
+	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: seal.SigningSecret})
 	if err != nil {
 		return nil, internal(err)
 	}
 	secrets := []relay.Secret{current}
 	if src.OldSecret != "" && c.now.Before(src.OldSecretUntil) {
-		old, err := rc.Keys.Open(src.OldSecret, seal.Place{Account: src.Account, Object: src.ID, Field: "old_signing_secret"})
+		old, err := rc.Keys.Open(src.OldSecret, seal.Place{Account: src.Account, Object: src.ID, Field: seal.OldSigningSecret})
 		if err != nil {
 			return nil, internal(err)
 		}

@@ -37,8 +37,18 @@ type Keyring struct {
 type Place struct {
 	Account string
 	Object  string // the endpoint's or source's ID
-	Field   string // signing_secret, token, sivi_api_key
+	Field   string // one of the constants below
 }
+
+// The fields that secrets are sealed in. They are part of what is stored: a
+// renamed one opens nothing. An old secret is sealed anew when it moves to its
+// own field.
+const (
+	SigningSecret    = "signing_secret"
+	OldSigningSecret = "old_signing_secret"
+	Token            = "token"
+	SiviAPIKey       = "sivi_api_key"
+)
 
 // New returns a ring of these keys, by version from 1 on, each 32 bytes. The
 // highest version seals.
