@@ -8,11 +8,8 @@ import (
 	"hookferry/shared/relay"
 )
 
-// Bounds of what is expected.
-const (
-	maxRequestIDs    = 100    // of one call
-	expectationLimit = 10_000 // unresolved ones of a source
-)
+// maxRequestIDs is how many requests one call may name.
+const maxRequestIDs = 100
 
 // requestIDs reads the body of expect and unexpect.
 func (c *call) requestIDs() ([]string, error) {
@@ -55,7 +52,7 @@ func (s *server) expect(c *call) (answer, error) {
 			Account: src.Account, SourceID: src.ID, RequestID: id, CreatedAt: c.now,
 			NextAt: c.now.Add(s.ExpectFirst), GiveUpAt: c.now.Add(s.ExpectGiveUp),
 		}
-		existing, err := s.Store.PutExpectation(c.ctx(), xs[i], expectationLimit)
+		existing, err := s.Store.PutExpectation(c.ctx(), xs[i], relay.MaxExpectations)
 		if errors.Is(err, relay.ErrLimit) {
 			return answer{}, s.takeBack(c, src.ID, made)
 		}
@@ -68,11 +65,7 @@ func (s *server) expect(c *call) (answer, error) {
 			xs[i] = *existing
 		}
 		if x := xs[i]; x.EventID == "" && !x.GaveUp && x.Asked == 0 {
-			m := relay.Message{
-				Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
-				SiviRequest: x.RequestID, Number: 1, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter),
-			}
-			send = append(send, m.Outgoing(c.now))
+			send = append(send, relay.NewExpectMessage(x, 1).Outgoing(c.now))
 		}
 	}
 	if len(send) > 0 {
@@ -94,7 +87,7 @@ func (s *server) takeBack(c *call, source string, made []string) error {
 	}
 	return &relay.Error{
 		Kind:   relay.KindLimitExceeded,
-		Detail: fmt.Sprintf("The source waits for %d requests, which is its limit. None of these was registered.", expectationLimit),
+		Detail: fmt.Sprintf("The source waits for %d requests, which is its limit. None of these was registered.", relay.MaxExpectations),
 	}
 }
 

@@ -69,10 +69,7 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if err := s.Store.CreateReplay(c.ctx(), r); err != nil {
 		return answer{}, fmt.Errorf("create replay: %w", err)
 	}
-	m := relay.Message{
-		Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
-		EndpointID: ep.ID, Step: 1, DueAt: c.now, GiveUpAt: c.now.Add(relay.GiveUpAfter),
-	}
+	m := relay.NewReplayMessage(r, 1, c.now, c.now.Add(relay.GiveUpAfter))
 	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
 		// Nothing will work on it: do not leave one that seems to run.
 		s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)

@@ -12,10 +12,6 @@ import (
 	"hookferry/shared/telemetry"
 )
 
-// maxExpected is how many unresolved expectations of one source are learnt from
-// its calls.
-const maxExpected = 10_000
-
 // fetchedID is the ID of the event that stands for a request's terminal call
 // when that was found by asking: one for each request, so that it is relayed
 // once, however often it is found.
@@ -90,7 +86,7 @@ func (w *work) resolve(ctx context.Context, ev *event, call sivi.Call) (relay.Ex
 		Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
 		CreatedAt: ev.CreatedAt, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp), EventID: ev.ID,
 	}
-	existing, err := w.Store.PutExpectation(ctx, x, maxExpected)
+	existing, err := w.Store.PutExpectation(ctx, x, relay.MaxExpectations)
 	switch {
 	case errors.Is(err, relay.ErrLimit):
 		return w.Store.ResolveExpectation(ctx, ev.SourceID, call.RequestID, ev.ID)
@@ -116,7 +112,7 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 		Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
 		CreatedAt: ev.CreatedAt, NextAt: first, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp),
 	}
-	existing, err := w.Store.PutExpectation(ctx, x, maxExpected)
+	existing, err := w.Store.PutExpectation(ctx, x, relay.MaxExpectations)
 	switch {
 	case errors.Is(err, relay.ErrLimit):
 		w.line.Set(slog.String("expectations_full", ev.SourceID))
@@ -127,14 +123,7 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 		return nil // resolved, or another call's, which has sent its message
 	}
 	// A crash between the two brings the event again, and existing is ours.
-	return w.retries.send(ctx, expectMessage(x, 1))
-}
-
-func expectMessage(x relay.Expectation, number int) relay.Message {
-	return relay.Message{
-		Kind: relay.MessageExpect, MID: relay.NewMID(), Account: x.Account, SourceID: x.SourceID,
-		SiviRequest: x.RequestID, Number: number, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(relay.GiveUpAfter),
-	}
+	return w.retries.send(ctx, relay.NewExpectMessage(x, 1))
 }
 
 // expect asks Sivi for the terminal status of a request, if no terminal call has
@@ -158,7 +147,7 @@ func (w *work) expect(ctx context.Context, m relay.Message) error {
 			return err
 		}
 	case x.Asked == number && !x.NextAt.IsZero():
-		return w.retries.send(ctx, expectMessage(x, number+1)) // perhaps not sent
+		return w.retries.send(ctx, relay.NewExpectMessage(x, number+1)) // perhaps not sent
 	case x.Asked >= number:
 		return nil
 	}
@@ -225,7 +214,7 @@ func (w *work) askLater(ctx context.Context, x relay.Expectation, number int) er
 	if x.GaveUp {
 		return nil
 	}
-	return w.retries.send(ctx, expectMessage(x, number+1))
+	return w.retries.send(ctx, relay.NewExpectMessage(x, number+1))
 }
 
 func earlier(a, b time.Time) time.Time {

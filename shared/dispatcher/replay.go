@@ -106,10 +106,7 @@ func (w *work) replayStep(ctx context.Context, m relay.Message, r relay.Replay, 
 		return w.saveReplay(ctx, r)
 	}
 	seconds := (started + perSecond - 1) / perSecond
-	following := relay.Message{
-		Kind: relay.MessageReplay, MID: relay.NewMID(), Account: r.Account, ReplayID: r.ID,
-		EndpointID: r.EndpointID, Step: pos.step + 1, DueAt: now.Add(time.Duration(seconds) * time.Second), GiveUpAt: m.GiveUpAt,
-	}
+	following := relay.NewReplayMessage(r, pos.step+1, now.Add(time.Duration(seconds)*time.Second), m.GiveUpAt)
 	if err := w.retries.send(ctx, following); err != nil {
 		return fmt.Errorf("send the next step: %w", err)
 	}

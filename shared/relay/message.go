@@ -82,6 +82,23 @@ func NewAttemptMessage(ref EventRef, endpoint string, run, number int, due, give
 	}
 }
 
+// NewExpectMessage returns the message that asks Sivi for the number-th time, at
+// x.NextAt, about the request of an expectation.
+func NewExpectMessage(x Expectation, number int) Message {
+	return Message{
+		Kind: MessageExpect, MID: NewMID(), Account: x.Account, SourceID: x.SourceID,
+		SiviRequest: x.RequestID, Number: number, DueAt: x.NextAt, GiveUpAt: x.CreatedAt.Add(GiveUpAfter),
+	}
+}
+
+// NewReplayMessage returns the message for a step of a replay, 1 for the first.
+func NewReplayMessage(r Replay, step int, due, giveUp time.Time) Message {
+	return Message{
+		Kind: MessageReplay, MID: NewMID(), Account: r.Account, ReplayID: r.ID,
+		EndpointID: r.EndpointID, Step: step, DueAt: due, GiveUpAt: giveUp,
+	}
+}
+
 // Outgoing encodes the message for a queue, with the delay that its DueAt asks
 // for from now, at most MaxDelay. Messages of an event are grouped by account,
 // attempts by endpoint.

@@ -65,6 +65,9 @@ type Source struct {
 	Version int64
 }
 
+// MaxExpectations is how many unresolved expectations a source may have.
+const MaxExpectations = 10_000
+
 // An Expectation is a Sivi request whose terminal event must come, and is asked
 // for when it does not.
 type Expectation struct {
