@@ -166,8 +166,10 @@ func (q *MemoryQueue) Bury(ctx context.Context, msg relay.Received, reason strin
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.dead = append(q.dead, relay.DeadLetter{ID: q.number(), Receipt: q.number(), Body: bytes.Clone(msg.Body),
-		Reason: reason, Receives: msg.Receives, DeadAt: q.now()})
+	q.dead = append(q.dead, relay.DeadLetter{
+		ID: q.number(), Receipt: q.number(), Body: bytes.Clone(msg.Body),
+		Reason: reason, Receives: msg.Receives, DeadAt: q.now(),
+	})
 	return nil
 }
 

@@ -23,14 +23,18 @@ import (
 // else is asked for again, on a clock that moves on by seconds, before it is
 // found wrong.
 func TestStore(t *testing.T, open func(testing.TB, *Clock) relay.Store) {
-	for _, group := range [][]storePromise{accountPromises, endpointPromises, sourcePromises,
-		eventPromises, deliveryPromises, runPromises, listPromises, attemptPromises, replayPromises, agePromises} {
+	for _, group := range [][]storePromise{
+		accountPromises, endpointPromises, sourcePromises,
+		eventPromises, deliveryPromises, runPromises, listPromises, attemptPromises, replayPromises, agePromises,
+	} {
 		for _, p := range group {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
 				clock := NewClock()
-				p.test(&storeTest{T: t, Store: open(t, clock), ctx: t.Context(), clock: clock,
-					a: relay.NewID(relay.AccountPrefix, clock.Now()), b: relay.NewID(relay.AccountPrefix, clock.Now())})
+				p.test(&storeTest{
+					T: t, Store: open(t, clock), ctx: t.Context(), clock: clock,
+					a: relay.NewID(relay.AccountPrefix, clock.Now()), b: relay.NewID(relay.AccountPrefix, clock.Now()),
+				})
 			})
 		}
 	}

@@ -26,8 +26,10 @@ var accountPromises = []storePromise{
 func (s *storeTest) key(account string, i int, scopes ...relay.Scope) relay.Key {
 	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
 	secret := relay.NewAPIKey()
-	return relay.Key{ID: relay.NewID(relay.KeyPrefix, at), Account: account, Name: odd, Hash: relay.HashSecret(secret),
-		Prefix: secret.Reveal()[:12], Scopes: scopes, CreatedAt: at}
+	return relay.Key{
+		ID: relay.NewID(relay.KeyPrefix, at), Account: account, Name: odd, Hash: relay.HashSecret(secret),
+		Prefix: secret.Reveal()[:12], Scopes: scopes, CreatedAt: at,
+	}
 }
 
 func (s *storeTest) accounts() {
@@ -223,8 +225,10 @@ func (s *storeTest) lastKeyTogether() {
 
 func (s *storeTest) idempotencyRecord(i int) relay.Idempotency {
 	now := s.clock.Now()
-	return relay.Idempotency{Account: s.a, Key: relay.HashSecret("key"), Body: relay.HashSecret(relay.Secret(fmt.Sprint("body ", i))),
-		EventID: relay.NewID(relay.EventPrefix, now), CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
+	return relay.Idempotency{
+		Account: s.a, Key: relay.HashSecret("key"), Body: relay.HashSecret(relay.Secret(fmt.Sprint("body ", i))),
+		EventID: relay.NewID(relay.EventPrefix, now), CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour),
+	}
 }
 
 func (s *storeTest) idempotency() {

@@ -20,8 +20,10 @@ var agePromises = []storePromise{
 
 func (s *storeTest) replay(i int) relay.Replay {
 	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
-	return relay.Replay{ID: relay.NewID(relay.ReplayPrefix, at), Account: s.a, EndpointID: "whend_1", Since: at.Add(-time.Hour),
-		Select: "bad", MaxPerSecond: 10, Status: relay.ReplayRunning, CreatedAt: at, UpdatedAt: at, Version: 1}
+	return relay.Replay{
+		ID: relay.NewID(relay.ReplayPrefix, at), Account: s.a, EndpointID: "whend_1", Since: at.Add(-time.Hour),
+		Select: "bad", MaxPerSecond: 10, Status: relay.ReplayRunning, CreatedAt: at, UpdatedAt: at, Version: 1,
+	}
 }
 
 func (s *storeTest) replays() {

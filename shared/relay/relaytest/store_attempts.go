@@ -22,10 +22,12 @@ var attemptPromises = []storePromise{
 // attempt returns a failed attempt that is followed by another.
 func (s *storeTest) attempt(endpoint, event string, i int) relay.Attempt {
 	due := Start.Add(time.Duration(i) * time.Millisecond)
-	return relay.Attempt{ID: relay.AttemptID(s.a, event, endpoint, 0, 1, due), Account: s.a, EventID: event, EventType: "generation.succeeded",
+	return relay.Attempt{
+		ID: relay.AttemptID(s.a, event, endpoint, 0, 1, due), Account: s.a, EventID: event, EventType: "generation.succeeded",
 		EndpointID: endpoint, Number: 1, Status: relay.AttemptFailed, HTTPStatus: 503, RequestID: "req_1", Duration: 1234 * time.Millisecond,
 		Snippet: "no", ErrorCode: relay.CodeHTTPError, ErrorMessage: "The endpoint answered 503.", DueAt: due,
-		CreatedAt: due.Add(5 * time.Millisecond), NextAttemptAt: due.Add(time.Minute), MID: relay.NewMID(), EventCreatedAt: Start.Add(-time.Second)}
+		CreatedAt: due.Add(5 * time.Millisecond), NextAttemptAt: due.Add(time.Minute), MID: relay.NewMID(), EventCreatedAt: Start.Add(-time.Second),
+	}
 }
 
 func (s *storeTest) record(a relay.Attempt) {
@@ -171,11 +173,26 @@ func (s *storeTest) attemptFilters() {
 	slices.Reverse(attempts)
 	at := func(ms int) time.Time { return Start.Add(time.Duration(ms) * time.Millisecond) }
 	for _, f := range []relay.AttemptFilter{
-		{Status: relay.AttemptSucceeded}, {Status: relay.AttemptFailed}, {Status: relay.AttemptSkipped}, {Bad: true},
-		{Final: new(true)}, {Final: new(false)}, {EventID: "evt_1"}, {EventID: "evt_none"},
-		{Since: at(30)}, {Until: at(30)}, {Since: at(20), Until: at(40)}, {Since: at(30), Until: at(30)}, {Since: at(100)}, {Until: at(0)},
-		{Status: relay.AttemptFailed, Final: new(true)}, {Status: relay.AttemptFailed, EventID: "evt_2"}, {Bad: true, Since: at(10)},
-		{Bad: true, Until: at(50), EventID: "evt_3"}, {Bad: true, Final: new(false)}, {Bad: true, Status: relay.AttemptSkipped},
+		{Status: relay.AttemptSucceeded},
+		{Status: relay.AttemptFailed},
+		{Status: relay.AttemptSkipped},
+		{Bad: true},
+		{Final: new(true)},
+		{Final: new(false)},
+		{EventID: "evt_1"},
+		{EventID: "evt_none"},
+		{Since: at(30)},
+		{Until: at(30)},
+		{Since: at(20), Until: at(40)},
+		{Since: at(30), Until: at(30)},
+		{Since: at(100)},
+		{Until: at(0)},
+		{Status: relay.AttemptFailed, Final: new(true)},
+		{Status: relay.AttemptFailed, EventID: "evt_2"},
+		{Bad: true, Since: at(10)},
+		{Bad: true, Until: at(50), EventID: "evt_3"},
+		{Bad: true, Final: new(false)},
+		{Bad: true, Status: relay.AttemptSkipped},
 		{Status: relay.AttemptSucceeded, Since: at(5), Until: at(50), EventID: "evt_0", Final: new(true)},
 	} {
 		var want []string
@@ -211,8 +228,14 @@ func (s *storeTest) attemptsInTheWay() {
 			s.Errorf("record attempt: %v, %v", old, err)
 		}
 	})
-	for _, f := range []relay.AttemptFilter{{EventID: "evt_rare"}, {Final: new(true)}, {Bad: true, Final: new(true)},
-		{Bad: true, EventID: "evt_rare"}, {Status: relay.AttemptFailed, EventID: "evt_rare"}, {Until: Start.Add(10 * time.Millisecond)}} {
+	for _, f := range []relay.AttemptFilter{
+		{EventID: "evt_rare"},
+		{Final: new(true)},
+		{Bad: true, Final: new(true)},
+		{Bad: true, EventID: "evt_rare"},
+		{Status: relay.AttemptFailed, EventID: "evt_rare"},
+		{Until: Start.Add(10 * time.Millisecond)},
+	} {
 		eventually(s, fmt.Sprintf("%+v", f), want, func() []string { return s.triedIDs(endpoint, f, 2) })
 	}
 	eventually(s, "succeeded", 0, func() int { return len(s.triedIDs(endpoint, relay.AttemptFilter{Status: relay.AttemptSucceeded}, 100)) })

@@ -74,8 +74,10 @@ func (s *storeTest) shows(what string, r relay.EventRecord, status relay.EventSt
 		Event  relay.Event
 		Status relay.EventStatus
 	}
-	filters := []relay.EventStatus{"", relay.EventPending, relay.EventDelivered, relay.EventFailed, relay.EventSkipped,
-		relay.EventUnmatched, relay.EventRejected}
+	filters := []relay.EventStatus{
+		"", relay.EventPending, relay.EventDelivered, relay.EventFailed, relay.EventSkipped,
+		relay.EventUnmatched, relay.EventRejected,
+	}
 	want := map[relay.EventStatus][]row{}
 	for _, f := range filters {
 		if status != "" && (f == "" || f == status) {
@@ -99,8 +101,10 @@ func (s *storeTest) shows(what string, r relay.EventRecord, status relay.EventSt
 
 // shown is what a list must have of an event: what the contract shows of it.
 func shown(ev relay.Event) relay.Event {
-	return relay.Event{ID: ev.ID, Account: ev.Account, Type: ev.Type, SourceID: ev.SourceID,
-		VerifiedBy: ev.VerifiedBy, Test: ev.Test, CreatedAt: ev.CreatedAt}
+	return relay.Event{
+		ID: ev.ID, Account: ev.Account, Type: ev.Type, SourceID: ev.SourceID,
+		VerifiedBy: ev.VerifiedBy, Test: ev.Test, CreatedAt: ev.CreatedAt,
+	}
 }
 
 func (s *storeTest) unlisted() {

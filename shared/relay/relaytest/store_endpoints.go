@@ -30,10 +30,12 @@ var endpointPromises = []storePromise{
 
 func (s *storeTest) endpoint(account string, i int) relay.Endpoint {
 	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
-	return relay.Endpoint{ID: relay.NewID(relay.EndpointPrefix, at), Account: account, Name: fmt.Sprint("endpoint ", i),
+	return relay.Endpoint{
+		ID: relay.NewID(relay.EndpointPrefix, at), Account: account, Name: fmt.Sprint("endpoint ", i),
 		URL: fmt.Sprintf("https://hooks.example/%d", i), EventTypes: []string{"*"}, Format: relay.FormatRivya,
 		Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, Secret: "1.c2VhbGVk", SecretPreview: "whsec_12...abc123",
-		CreatedAt: at, UpdatedAt: at, Version: 1}
+		CreatedAt: at, UpdatedAt: at, Version: 1,
+	}
 }
 
 func (s *storeTest) endpoints() {

@@ -23,9 +23,11 @@ var eventPromises = []storePromise{
 func (s *storeTest) event(account string, i int) relay.EventRecord {
 	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
 	return relay.EventRecord{
-		Event: relay.Event{ID: relay.NewID(relay.EventPrefix, at), Account: account, Type: "generation.succeeded",
+		Event: relay.Event{
+			ID: relay.NewID(relay.EventPrefix, at), Account: account, Type: "generation.succeeded",
 			Format: relay.FormatRivya, SourceID: "src_1", VerifiedBy: relay.VerifiedBySignature, CreatedAt: at,
-			RequestID: relay.NewID(relay.RequestPrefix, at), Payload: relay.NewPayload(fmt.Appendf(nil, `{"n":%d}`, i))},
+			RequestID: relay.NewID(relay.RequestPrefix, at), Payload: relay.NewPayload(fmt.Appendf(nil, `{"n":%d}`, i)),
+		},
 		MID: relay.NewMID(), ClaimedUntil: at.Add(time.Minute),
 	}
 }
@@ -147,8 +149,10 @@ func (s *storeTest) putTogether() {
 
 func (s *storeTest) oddEventIDs() {
 	var want []string
-	for i, id := range []string{"a", "A", "a ", " a", "a#", "a#E", "a/b", "a%2Fb", "a'b", `a"b`, `a\b`, "a_b", "a%b", "0", "00", "1e1",
-		"null", "~", fmt.Sprintf("%0128d", 7)} {
+	for i, id := range []string{
+		"a", "A", "a ", " a", "a#", "a#E", "a/b", "a%2Fb", "a'b", `a"b`, `a\b`, "a_b", "a%b", "0", "00", "1e1",
+		"null", "~", fmt.Sprintf("%0128d", 7),
+	} {
 		r := s.event(s.a, i)
 		r.ID = id
 		s.putRecord(r)

@@ -98,8 +98,10 @@ func (s *storeTest) eventFilters() {
 	for i := range 72 {
 		r := s.event(s.a, i)
 		r.Type, r.SourceID = types[i%2], sources[i%3]
-		status := []relay.EventStatus{relay.EventDelivered, relay.EventPending, relay.EventFailed, relay.EventSkipped,
-			relay.EventUnmatched, relay.EventRejected}[(i/6)%6]
+		status := []relay.EventStatus{
+			relay.EventDelivered, relay.EventPending, relay.EventFailed, relay.EventSkipped,
+			relay.EventUnmatched, relay.EventRejected,
+		}[(i/6)%6]
 		if ds := statuses[status]; len(ds) > 0 && ds[0].EndpointID != relay.Confirmation {
 			r.Matched = []string{"whend_1"}
 		}
@@ -110,12 +112,29 @@ func (s *storeTest) eventFilters() {
 	slices.Reverse(events)
 	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
 	for _, f := range []relay.EventFilter{
-		{Type: "a.b"}, {Type: "a.c"}, {Type: "a"}, {SourceID: "src_1"}, {SourceID: "src_3"},
-		{Status: relay.EventDelivered}, {Status: relay.EventPending}, {Status: relay.EventFailed},
-		{Status: relay.EventSkipped}, {Status: relay.EventUnmatched}, {Status: relay.EventRejected},
-		{Since: at(30)}, {Until: at(30)}, {Since: at(20), Until: at(40)}, {Since: at(30), Until: at(30)}, {Since: at(1000)}, {Until: at(0)},
-		{Type: "a.b", SourceID: "src_2"}, {Type: "a.b", Status: relay.EventFailed}, {SourceID: "src_1", Status: relay.EventDelivered},
-		{Status: relay.EventFailed, Since: at(20)}, {Status: relay.EventUnmatched, Until: at(60)}, {Status: relay.EventPending, Since: at(1), Until: at(50)},
+		{Type: "a.b"},
+		{Type: "a.c"},
+		{Type: "a"},
+		{SourceID: "src_1"},
+		{SourceID: "src_3"},
+		{Status: relay.EventDelivered},
+		{Status: relay.EventPending},
+		{Status: relay.EventFailed},
+		{Status: relay.EventSkipped},
+		{Status: relay.EventUnmatched},
+		{Status: relay.EventRejected},
+		{Since: at(30)},
+		{Until: at(30)},
+		{Since: at(20), Until: at(40)},
+		{Since: at(30), Until: at(30)},
+		{Since: at(1000)},
+		{Until: at(0)},
+		{Type: "a.b", SourceID: "src_2"},
+		{Type: "a.b", Status: relay.EventFailed},
+		{SourceID: "src_1", Status: relay.EventDelivered},
+		{Status: relay.EventFailed, Since: at(20)},
+		{Status: relay.EventUnmatched, Until: at(60)},
+		{Status: relay.EventPending, Since: at(1), Until: at(50)},
 		{Type: "a.c", SourceID: "src_1", Status: relay.EventSkipped, Since: at(5), Until: at(70)},
 	} {
 		var want []string
@@ -154,8 +173,13 @@ func (s *storeTest) eventsInTheWay() {
 			s.Errorf("list event: %v", err)
 		}
 	})
-	for _, f := range []relay.EventFilter{{Type: "rare.type"}, {SourceID: "src_rare"}, {Status: relay.EventFailed},
-		{Type: "rare.type", Status: relay.EventFailed}, {Until: Start.Add(10 * time.Millisecond)}} {
+	for _, f := range []relay.EventFilter{
+		{Type: "rare.type"},
+		{SourceID: "src_rare"},
+		{Status: relay.EventFailed},
+		{Type: "rare.type", Status: relay.EventFailed},
+		{Until: Start.Add(10 * time.Millisecond)},
+	} {
 		eventually(s, fmt.Sprintf("%+v", f), want, func() []string { return s.listed(f, 2) })
 	}
 	eventually(s, "all", inTheWay+3, func() int {

@@ -25,8 +25,10 @@ var sourcePromises = []storePromise{
 
 func (s *storeTest) source(account string, i int) relay.Source {
 	at := s.clock.Now().Add(time.Duration(i) * time.Millisecond)
-	return relay.Source{ID: relay.NewID(relay.SourcePrefix, at), Account: account, Provider: relay.Rivya,
-		Name: fmt.Sprint("source ", i), Status: relay.Active, CreatedAt: at, UpdatedAt: at, Version: 1}
+	return relay.Source{
+		ID: relay.NewID(relay.SourcePrefix, at), Account: account, Provider: relay.Rivya,
+		Name: fmt.Sprint("source ", i), Status: relay.Active, CreatedAt: at, UpdatedAt: at, Version: 1,
+	}
 }
 
 func (s *storeTest) sources() {
@@ -174,8 +176,10 @@ func (s *storeTest) foreignSources() {
 
 func (s *storeTest) expectation(source string, i int) relay.Expectation {
 	at := Start.Add(time.Duration(i) * time.Millisecond)
-	return relay.Expectation{Account: s.a, SourceID: source, RequestID: fmt.Sprintf("request %d %s", i, odd),
-		CreatedAt: at, NextAt: at.Add(10 * time.Minute), GiveUpAt: at.Add(24 * time.Hour)}
+	return relay.Expectation{
+		Account: s.a, SourceID: source, RequestID: fmt.Sprintf("request %d %s", i, odd),
+		CreatedAt: at, NextAt: at.Add(10 * time.Minute), GiveUpAt: at.Add(24 * time.Hour),
+	}
 }
 
 func (s *storeTest) expected(source string, limit int) []relay.Expectation {

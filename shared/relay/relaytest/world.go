@@ -98,9 +98,11 @@ const (
 
 // NewWorld returns a world with some endpoints.
 func NewWorld(ctx context.Context, cfg WorldConfig) *World {
-	w := &World{cfg: cfg, Clock: NewClock(), rand: rand.New(rand.NewPCG(cfg.Seed, 1)), dice: NewDice(cfg.Seed),
+	w := &World{
+		cfg: cfg, Clock: NewClock(), rand: rand.New(rand.NewPCG(cfg.Seed, 1)), dice: NewDice(cfg.Seed),
 		crashed: map[int]bool{}, trouble: map[int]bool{}, events: map[string]*worldEvent{}, endpoints: map[string]*worldEndpoint{},
-		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{}}
+		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{},
+	}
 	w.store = &observed{Store: NewMemory(w.Clock.Now, Retention), w: w}
 	w.weather = FaultyStore(w.store, w.dice, cfg.Faults, w.Clock.Now)
 	for i, name := range []string{"events", "retries"} {
@@ -185,8 +187,10 @@ func (w *World) StartProcess(p *Process) {
 }
 
 func (w *World) ports(p *Process) Ports {
-	return Ports{Store: p.Store(w.weather), Events: p.Queue(watched{w.faulty[eventsLane], w}), Retries: p.Queue(watched{w.faulty[retriesLane], w}),
-		Now: w.Clock.Now}
+	return Ports{
+		Store: p.Store(w.weather), Events: p.Queue(watched{w.faulty[eventsLane], w}), Retries: p.Queue(watched{w.faulty[retriesLane], w}),
+		Now: w.Clock.Now,
+	}
 }
 
 // watched notes which steps had trouble with sending: what could be neither

@@ -456,9 +456,11 @@ func (w *World) checkPosts(l *Ledger) {
 
 // Add returns the sum of two ledgers.
 func (l Ledger) Add(m Ledger) Ledger {
-	return Ledger{l.Accepted + m.Accepted, l.Delivered + m.Delivered, l.Failed + m.Failed, l.Skipped + m.Skipped,
+	return Ledger{
+		l.Accepted + m.Accepted, l.Delivered + m.Delivered, l.Failed + m.Failed, l.Skipped + m.Skipped,
 		l.Unmatched + m.Unmatched, l.Rejected + m.Rejected, l.Pending + m.Pending, l.Old + m.Old,
-		l.Posts + m.Posts, l.Attempts + m.Attempts, l.Repeats + m.Repeats}
+		l.Posts + m.Posts, l.Attempts + m.Attempts, l.Repeats + m.Repeats,
+	}
 }
 
 // String is the ledger in one line.

@@ -35,8 +35,10 @@ const (
 func (w *World) Accept(ctx context.Context) {
 	for range 1 + w.rand.IntN(3) {
 		now := w.Clock.Now()
-		ev := relay.Event{ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: worldTypes[w.rand.IntN(2)], Format: relay.FormatRivya,
-			VerifiedBy: relay.VerifiedByKey, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Payload: relay.NewPayload([]byte(`{"a":1}`))}
+		ev := relay.Event{
+			ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: worldTypes[w.rand.IntN(2)], Format: relay.FormatRivya,
+			VerifiedBy: relay.VerifiedByKey, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Payload: relay.NewPayload([]byte(`{"a":1}`)),
+		}
 		e := &worldEvent{Event: ev}
 		if w.cfg.Confirmable != nil && w.rand.IntN(4) == 0 {
 			e.Format, e.SourceID, e.VerifiedBy = relay.FormatSivi, w.cfg.Source.ID, relay.VerifiedByToken
@@ -87,9 +89,11 @@ func (w *World) test(ctx context.Context) {
 		return
 	}
 	now := w.Clock.Now()
-	e := &worldEvent{Event: relay.Event{ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: relay.TypeTest, Format: relay.FormatRivya,
+	e := &worldEvent{Event: relay.Event{
+		ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: relay.TypeTest, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Only: id,
-		Payload: relay.NewPayload([]byte(`{"test":true}`))}}
+		Payload: relay.NewPayload([]byte(`{"test":true}`)),
+	}}
 	w.events[e.ID] = e
 	w.submit(ctx, e)
 }
@@ -141,8 +145,10 @@ func (s endpointState) wants(typ string) bool {
 func (w *World) createEndpoint(ctx context.Context) {
 	now := w.Clock.Now()
 	id := w.id(relay.EndpointPrefix)
-	e := relay.Endpoint{ID: id, Account: WorldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: w.someTypes(),
-		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now}
+	e := relay.Endpoint{
+		ID: id, Account: WorldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: w.someTypes(),
+		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now,
+	}
 	w.mu.Lock()
 	w.endpoints[id] = &worldEndpoint{mood: w.rand.IntN(moods)}
 	w.mu.Unlock()
@@ -241,14 +247,18 @@ func (w *World) replay(ctx context.Context) {
 		return
 	}
 	now := w.Clock.Now()
-	r := relay.Replay{ID: w.id(relay.ReplayPrefix), Account: WorldAccount, EndpointID: id, Since: Start, Until: now,
+	r := relay.Replay{
+		ID: w.id(relay.ReplayPrefix), Account: WorldAccount, EndpointID: id, Since: Start, Until: now,
 		Select: []string{"bad", "all", "failed", "skipped"}[w.rand.IntN(4)], MaxPerSecond: 1 + w.rand.IntN(10), Status: relay.ReplayRunning,
-		CreatedAt: now, UpdatedAt: now}
+		CreatedAt: now, UpdatedAt: now,
+	}
 	ports, p := w.visitor()
 	err := ports.Store.CreateReplay(ctx, r)
 	if err == nil {
-		err = ports.Retries.Send(ctx, relay.Message{Kind: relay.MessageReplay, MID: relay.NewMID(), Account: WorldAccount, ReplayID: r.ID,
-			EndpointID: id, Step: 1, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter)}.Outgoing(now))
+		err = ports.Retries.Send(ctx, relay.Message{
+			Kind: relay.MessageReplay, MID: relay.NewMID(), Account: WorldAccount, ReplayID: r.ID,
+			EndpointID: id, Step: 1, DueAt: now, GiveUpAt: now.Add(relay.GiveUpAfter),
+		}.Outgoing(now))
 		if err != nil {
 			r.Version, r.Status, r.FinishedAt = 1, relay.ReplayCancelled, now
 			_ = ports.Store.UpdateReplay(ctx, r)
