@@ -26,8 +26,13 @@ func TestWhatStrangersSendDoesNotSteerTheTerminal(t *testing.T) {
 func TestNamesAreHeldToWhatTheAPITakes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	for _, args := range [][]string{
-		{"-account", "a\x1b[2J"}, {"-account", "two\nlines"}, {"-account", "\xff"}, {"-account", " a"},
-		{"-account", strings.Repeat("é", 101)}, {"-account", "a", "-name", "\x1b[2J"}, {"-account", "a", "-name", ""},
+		{"-account", "a\x1b[2J"},
+		{"-account", "two\nlines"},
+		{"-account", "\xff"},
+		{"-account", " a"},
+		{"-account", strings.Repeat("é", 101)},
+		{"-account", "a", "-name", "\x1b[2J"},
+		{"-account", "a", "-name", ""},
 	} {
 		p := program{out: new(bytes.Buffer), err: new(bytes.Buffer), lookup: func(string) (string, bool) { return "", false }}
 		if err := run(context.Background(), p, append([]string{"keys", "create", "-data", dir}, args...)); err == nil {

@@ -201,7 +201,7 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 	if !w.enter() {
 		return a, false, nil
 	}
-	defer func() { <-w.slots }()
+	defer w.leave()
 	if err := w.call(ctx, &a, j, ep, body); err != nil {
 		return a, false, err
 	}
@@ -209,8 +209,9 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 	return a, true, nil
 }
 
-// enter waits for a free slot for a call, and reports false if there is none
-// before it is too late to start one.
+// enter waits for a free slot for a call, of this invocation and of the process,
+// and reports false if there is none before it is too late to start one. Leave
+// frees it.
 func (w *work) enter() bool {
 	select {
 	case <-w.late:
@@ -221,8 +222,19 @@ func (w *work) enter() bool {
 	case <-w.late:
 		return false
 	case w.slots <- struct{}{}:
+	}
+	select {
+	case <-w.late:
+		<-w.slots
+		return false
+	case w.calls <- struct{}{}:
 		return true
 	}
+}
+
+func (w *work) leave() {
+	<-w.calls
+	<-w.slots
 }
 
 // keep records an attempt and sends its successor. A crash between the call and

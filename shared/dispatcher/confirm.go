@@ -151,7 +151,7 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 		}
 		var err error
 		said, err = w.ask(ctx, ev)
-		<-w.slots
+		w.leave()
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,11 @@ type Config struct {
 	Schedule        relay.Schedule // nil: relay.DefaultSchedule
 	HeaderPrefix    string         // of what is sent; empty: Rivya
 	DeliveryTimeout time.Duration  // of one call; 0: 10 s
-	FailingAfter    time.Duration  // of nothing but failures disables an endpoint; 0: 120 h
+	// MaxCalls is how many calls the process has in flight over all invocations
+	// that it has at once, so that destinations that hang cannot take all of its
+	// memory and files; 0: 2,048.
+	MaxCalls     int
+	FailingAfter time.Duration // of nothing but failures disables an endpoint; 0: 120 h
 
 	Sivi         *sivi.Client  // nil: Sivi is never asked
 	ExpectFirst  time.Duration // until Sivi is asked for a terminal call that did not come; 0: 10 min
@@ -56,6 +60,7 @@ type Dispatcher struct {
 	Config
 	headers  headerNames
 	counters counters
+	calls    chan struct{} // one for each call in flight
 }
 
 // New returns a Dispatcher.
@@ -73,7 +78,10 @@ func New(cfg Config) *Dispatcher {
 	header := func(name string) string {
 		return textproto.CanonicalMIMEHeaderKey(cfg.HeaderPrefix + "-" + name)
 	}
-	return &Dispatcher{Config: cfg, counters: counters{tallies: map[string]*tally{}}, headers: headerNames{
+	if cfg.MaxCalls <= 0 {
+		cfg.MaxCalls = 2048
+	}
+	return &Dispatcher{Config: cfg, calls: make(chan struct{}, cfg.MaxCalls), counters: counters{tallies: map[string]*tally{}}, headers: headerNames{
 		id: header("Webhook-Id"), timestamp: header("Webhook-Timestamp"), signature: header("Webhook-Signature"),
 		attempt: header("Webhook-Attempt"), endpoint: header("Webhook-Endpoint-Id"), request: header("Request-Id"),
 	}}

@@ -156,7 +156,7 @@ func (w *work) expect(ctx context.Context, m relay.Message) error {
 		return w.retries.send(ctx, m)
 	}
 	answer, said, err := w.status(ctx, m.Account, m.SourceID, m.SiviRequest)
-	<-w.slots
+	w.leave()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -426,6 +427,42 @@ func TestRule6AtMost128CallsAreInFlight(t *testing.T) {
 	}
 	if r.dest.most > 128 || r.dest.most < 100 {
 		t.Errorf("got %d calls at once, want up to 128", r.dest.most)
+	}
+}
+
+func TestCallsInFlightAreBoundedOverAllInvocations(t *testing.T) {
+	r := newRig(t, func(cfg *dispatcher.Config) { cfg.MaxCalls = 5 })
+	for i := range 10 {
+		r.endpoint(fmt.Sprint("e", i))
+	}
+	r.dest.answers(func(call) reply { return reply{status: 200, hold: 20 * time.Millisecond} })
+	for i := range 4 {
+		r.accept(fmt.Sprint("evt_", i))
+	}
+	var batches [][]relay.Received
+	for range 4 {
+		batch, err := r.events.Receive(t.Context(), 1, 0, time.Minute)
+		if err != nil || len(batch) != 1 {
+			t.Fatalf("receive: %v %v", batch, err)
+		}
+		batches = append(batches, batch)
+	}
+	var wg sync.WaitGroup
+	for _, batch := range batches {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if failed := r.d.Handle(ctx, r.events, batch); len(failed) > 0 {
+				t.Errorf("%v failed", failed)
+			}
+		})
+	}
+	wg.Wait()
+	if got := r.dest.count(); got != 40 {
+		t.Errorf("got %d calls, want 40", got)
+	}
+	if r.dest.most != 5 {
+		t.Errorf("got %d calls at once, want 5", r.dest.most)
 	}
 }
 

@@ -71,7 +71,8 @@ func TestWhatDidNotFailIsDeleted(t *testing.T) {
 		q := &watched{Queue: relaytest.NewMemoryQueue(time.Now)}
 		var mu sync.Mutex
 		seen := map[string]int{}
-		stop := run(t, poller.Config{Queue: q, Visibility: time.Minute, Timeout: 10 * time.Second,
+		stop := run(t, poller.Config{
+			Queue: q, Visibility: time.Minute, Timeout: 10 * time.Second,
 			Handle: func(_ context.Context, _ relay.Queue, batch []relay.Received) (failed []string) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -82,7 +83,8 @@ func TestWhatDidNotFailIsDeleted(t *testing.T) {
 					}
 				}
 				return failed
-			}})
+			},
+		})
 		send(t, q, "good", "bad", "fine")
 		time.Sleep(10 * time.Minute)
 		if err := stop(); err != nil {
@@ -101,12 +103,14 @@ func TestAnInvocationHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := relaytest.NewMemoryQueue(time.Now)
 		left := make(chan time.Duration, 1)
-		stop := run(t, poller.Config{Queue: q, Timeout: 42 * time.Second,
+		stop := run(t, poller.Config{
+			Queue: q, Timeout: 42 * time.Second,
 			Handle: func(ctx context.Context, _ relay.Queue, _ []relay.Received) []string {
 				deadline, _ := ctx.Deadline()
 				left <- time.Until(deadline)
 				return nil
-			}})
+			},
+		})
 		send(t, q, "m")
 		if got := <-left; got != 42*time.Second {
 			t.Errorf("got %v, want 42 s", got)
@@ -123,7 +127,8 @@ func TestASlowBatchDoesNotStallOthers(t *testing.T) {
 		q := &watched{Queue: relaytest.NewMemoryQueue(time.Now)}
 		var mu sync.Mutex
 		var waits []time.Duration
-		stop := run(t, poller.Config{Queue: q, Concurrency: 64,
+		stop := run(t, poller.Config{
+			Queue: q, Concurrency: 64,
 			Handle: func(_ context.Context, _ relay.Queue, batch []relay.Received) []string {
 				if strings.HasPrefix(string(batch[0].Body), "slow") {
 					time.Sleep(10 * time.Second)
@@ -135,7 +140,8 @@ func TestASlowBatchDoesNotStallOthers(t *testing.T) {
 					waits = append(waits, time.Since(m.SentAt))
 				}
 				return nil
-			}})
+			},
+		})
 		for i := range 60 {
 			send(t, q, fmt.Sprint("slow", i))
 			synctest.Wait()
@@ -159,7 +165,8 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := relaytest.NewMemoryQueue(time.Now)
 		var busy, most, handled atomic.Int64
-		stop := run(t, poller.Config{Queue: q, Concurrency: 3,
+		stop := run(t, poller.Config{
+			Queue: q, Concurrency: 3,
 			Handle: func(_ context.Context, _ relay.Queue, batch []relay.Received) []string {
 				n := busy.Add(1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -168,7 +175,8 @@ func TestConcurrencyIsBounded(t *testing.T) {
 				busy.Add(-1)
 				handled.Add(int64(len(batch)))
 				return nil
-			}})
+			},
+		})
 		for i := range 200 {
 			send(t, q, fmt.Sprint(i))
 		}
@@ -211,13 +219,15 @@ func TestAStopFinishesWhatIsInHand(t *testing.T) {
 		q := &watched{Queue: relaytest.NewMemoryQueue(time.Now)}
 		started := make(chan struct{})
 		var cut error
-		stop := run(t, poller.Config{Queue: q, Drain: 15 * time.Second,
+		stop := run(t, poller.Config{
+			Queue: q, Drain: 15 * time.Second,
 			Handle: func(ctx context.Context, _ relay.Queue, batch []relay.Received) []string {
 				close(started)
 				time.Sleep(9 * time.Second)
 				cut = ctx.Err()
 				return nil
-			}})
+			},
+		})
 		send(t, q, "m")
 		<-started
 		begin := time.Now()
@@ -243,8 +253,10 @@ func TestAStopWaitsNoLongerThanDrain(t *testing.T) {
 		q := relaytest.NewMemoryQueue(time.Now)
 		started := make(chan struct{})
 		end := make(chan struct{})
-		stop := run(t, poller.Config{Queue: q, Drain: 15 * time.Second,
-			Handle: func(context.Context, relay.Queue, []relay.Received) []string { close(started); <-end; return nil }})
+		stop := run(t, poller.Config{
+			Queue: q, Drain: 15 * time.Second,
+			Handle: func(context.Context, relay.Queue, []relay.Received) []string { close(started); <-end; return nil },
+		})
 		send(t, q, "m")
 		<-started
 		begin := time.Now()
@@ -262,12 +274,14 @@ func TestAFailingQueueIsAskedLessOftenAndLoggedOnce(t *testing.T) {
 		q := &watched{Queue: relaytest.NewMemoryQueue(time.Now)}
 		q.fail.Store(true)
 		got := make(chan string, 1)
-		stop := run(t, poller.Config{Queue: q, Name: "events",
+		stop := run(t, poller.Config{
+			Queue: q, Name: "events",
 			Log: telemetry.New(slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)), time.Now),
 			Handle: func(_ context.Context, _ relay.Queue, batch []relay.Received) []string {
 				got <- string(batch[0].Body)
 				return nil
-			}})
+			},
+		})
 		time.Sleep(time.Minute)
 		if n := q.receives.Load(); n < 10 || n > 40 {
 			t.Errorf("asked %d times in a minute", n)
@@ -291,13 +305,15 @@ func TestAPanicLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := relaytest.NewMemoryQueue(time.Now)
 		calls := 0
-		stop := run(t, poller.Config{Queue: q, Visibility: time.Minute, Timeout: 10 * time.Second,
+		stop := run(t, poller.Config{
+			Queue: q, Visibility: time.Minute, Timeout: 10 * time.Second,
 			Handle: func(context.Context, relay.Queue, []relay.Received) []string {
 				if calls++; calls == 1 {
 					panic("boom")
 				}
 				return nil
-			}})
+			},
+		})
 		send(t, q, "m")
 		time.Sleep(5 * time.Minute)
 		if calls != 2 || len(q.Bodies()) != 0 {
