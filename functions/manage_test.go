@@ -80,7 +80,7 @@ func TestUpdateWebhookAnswersAsSiviDoes(t *testing.T) {
 	update := func(path, key, body string) (int, string) {
 		headers := map[string]string{"sivi-api-key": key, "content-type": "text/plain"}
 		resp := gatewayAnswer(t, s.api.invoke(t, call("POST", path, body, headers), 20*time.Second))
-		return resp.StatusCode, strings.TrimSuffix(resp.Body, "\n")
+		return resp.StatusCode, resp.Body
 	}
 	valid := fmt.Sprintf(`{"webhookUrl":%q,"else":1}`, dest.URL+"/sivi")
 	for _, c := range []struct {

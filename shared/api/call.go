@@ -125,7 +125,7 @@ func (a answer) encode() ([]byte, error) {
 	if err := enc.Encode(a.body); err != nil {
 		return nil, internal(fmt.Errorf("encode answer: %w", err))
 	}
-	return buf.Bytes(), nil
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil // Sivi's answers are to the letter
 }
 
 func (a answer) write(w http.ResponseWriter, r *http.Request, body []byte) {

@@ -15,10 +15,10 @@ import (
 
 // The seed's answers, byte for byte but for white space.
 const (
-	sivi200 = `{"status":200,"body":{"message":"Successfully updated the webhook URL"}}` + "\n"
-	sivi401 = `{"status":401,"body":{"message":"Failed to authenticate request. Please add sivi-api-key header in request"}}` + "\n"
-	sivi422 = `{"status":422,"body":{"message":"Invalid input"}}` + "\n"
-	sivi500 = `{"status":500,"body":{"message":"Server internal error"}}` + "\n"
+	sivi200 = `{"status":200,"body":{"message":"Successfully updated the webhook URL"}}`
+	sivi401 = `{"status":401,"body":{"message":"Failed to authenticate request. Please add sivi-api-key header in request"}}`
+	sivi422 = `{"status":422,"body":{"message":"Invalid input"}}`
+	sivi500 = `{"status":500,"body":{"message":"Server internal error"}}`
 )
 
 var siviPaths = []string{"/general/update-webhook", "/api/prod/v2/general/update-webhook", "/api/staging/v2/general/update-webhook"}

@@ -35,7 +35,7 @@ func TestARivyaSourceIsMadeBeforeItsSecretIsKnown(t *testing.T) {
 	a := w.call("POST", "/api/v1/sources", `{"provider":"rivya","name":"Rivya"}`).is(201)
 	id, at := a.text("id"), relay.FormatTime(w.clock.Now())
 	want := `{"id":"` + id + `","object":"webhook_source","provider":"rivya","name":"Rivya","status":"active","ingest_url":"https://hooks.example.com/in/` + id +
-		`","created_at":"` + at + `","updated_at":"` + at + `","signing_secret_set":false}` + "\n"
+		`","created_at":"` + at + `","updated_at":"` + at + `","signing_secret_set":false}`
 	if a.raw != want {
 		t.Errorf("got %s, want %s", a.raw, want)
 	}
