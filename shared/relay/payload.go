@@ -17,6 +17,8 @@ const MaxPayload = 256 << 10
 type Payload struct{ deflated []byte }
 
 var deflaters = sync.Pool{New: func() any {
+	// One level up from the fastest takes 10 µs more for a body of 1 KiB. A write
+	// unit that a few bytes more would cost is worth a thousand times as much.
 	w, err := flate.NewWriter(io.Discard, flate.BestSpeed+1)
 	if err != nil {
 		panic(err) // the level is a constant
