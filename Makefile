@@ -45,6 +45,12 @@ check: ## formatting, vet, layers and lint
 bench: ## run every benchmark once, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
+SCHEDULES ?= 2000
+
+.PHONY: model
+model: ## hold the dispatcher to its promises over SCHEDULES seeded schedules of faults and crashes
+	$(GO) test ./shared/dispatcher -run Model -count=1 -v -timeout 60m -relaytest.schedules=$(SCHEDULES)
+
 .PHONY: soak
 soak: ## ten minutes of random endpoints and kills, with the ledger at the end
 	$(GO) test ./functions/hookferry -run TestSoak -count=1 -v -timeout 20m -soak 10m
