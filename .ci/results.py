@@ -41,7 +41,7 @@ for e in events:
 if verb == "show":
     for key, lines in output.items():
         for line in lines:
-            if any(word in line for word in ("ledger", "counted:", "measured:")):
+            if any(word in line for word in ("ledger", "counted:", "measured:", "accepted ")):
                 print("     ", line.strip())
     for key in failed:
         print(f"\nFAILED {key[0]} {key[1]}")
