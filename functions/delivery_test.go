@@ -226,7 +226,7 @@ func TestAPanicFailsItsMessageAloneAndTheFunctionGoesOn(t *testing.T) {
 	if len(batch.Records) != 2 || len(failed) != 1 {
 		t.Fatalf("of %d messages %v failed, want one of 2", len(batch.Records), failed)
 	}
-	if log := s.dispatcher.written(); !strings.Contains(log, "panic: made by a test") || !strings.Contains(log, "evt_panics") {
+	if log := s.dispatcher.wrote(t, 1, "panic: made by a test"); !strings.Contains(log, "evt_panics") {
 		t.Errorf("the log does not say what panicked:\n%s", log)
 	}
 	if wrong := s.is(t, "delivered", "evt_1"); wrong != "" {
@@ -311,7 +311,7 @@ func TestTheScheduledEventStartsTheRepairWalk(t *testing.T) {
 	if out.failed {
 		t.Fatalf("got %s", out.payload)
 	}
-	if log := s.dispatcher.written(); !strings.Contains(log, `"overdue":1`) || !strings.Contains(log, `"Name":"overdue"`) {
+	if log := s.dispatcher.wrote(t, 1, `"msg":"repair"`); !strings.Contains(log, `"overdue":1`) || !strings.Contains(log, `"Name":"overdue"`) {
 		t.Errorf("no metric of the overdue delivery:\n%s", log)
 	}
 	s.until(t, 10*time.Second, func() string { return s.is(t, "delivered", "evt_lost") })
@@ -323,7 +323,7 @@ func TestTheScheduledEventStartsTheRepairWalk(t *testing.T) {
 		t.Errorf("got %s", out.payload)
 	}
 	s.drain(t, 5*time.Second)
-	if n := strings.Count(s.dispatcher.written(), `"overdue":`); n != 1 || len(dest.posts("")) != 1 {
+	if n := strings.Count(s.dispatcher.wrote(t, 2, `"msg":"repair"`), `"overdue":`); n != 1 || len(dest.posts("")) != 1 {
 		t.Errorf("after a second walk: %d lines of overdue deliveries, %d calls", n, len(dest.posts("")))
 	}
 }

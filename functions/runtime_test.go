@@ -234,3 +234,18 @@ func (in *instance) written() string {
 	defer in.mu.Unlock()
 	return in.log.String()
 }
+
+// wrote waits until the process has written the text n times, and returns all
+// that it has written: an answer may overtake the line about it.
+func (in *instance) wrote(tb testing.TB, n int, text string) string {
+	tb.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		log := in.written()
+		if strings.Count(log, text) >= n {
+			return log
+		}
+		if time.Now().After(end) {
+			tb.Fatalf("%q was not written %d times", text, n)
+		}
+	}
+}
