@@ -363,6 +363,7 @@ type testBackend struct {
 	env    []string
 	args   []string
 	settle time.Duration // until messages of a killed process come again
+	rounds int           // of the kill test
 	twice  float64       // share of events that kills may have delivered twice
 }
 
@@ -388,7 +389,7 @@ func (b testBackend) with(env ...string) testBackend {
 // this machine that stand in for DynamoDB and SQS.
 func onEachBackend(t *testing.T, test func(t *testing.T, b testBackend)) {
 	t.Run("sqlite", func(t *testing.T) {
-		test(t, testBackend{settle: time.Minute, twice: 0.01})
+		test(t, testBackend{settle: time.Minute, rounds: 3, twice: 0.01})
 	})
 	t.Run("aws", func(t *testing.T) {
 		sqsURL := awstest.StartSQS(t)
@@ -402,7 +403,7 @@ func onEachBackend(t *testing.T, test func(t *testing.T, b testBackend)) {
 				"EVENTS_QUEUE_URL="+queues.Events, "EVENTS_DLQ_URL="+queues.EventsDead,
 				"RETRIES_QUEUE_URL="+queues.Retries, "RETRIES_DLQ_URL="+queues.RetriesDead),
 			args:   []string{"-backend", "aws"},
-			settle: 2 * time.Minute, twice: 0.02,
+			settle: 2 * time.Minute, rounds: 1, twice: 0.02,
 		})
 	})
 }
