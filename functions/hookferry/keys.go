@@ -118,6 +118,14 @@ func ensureAccount(ctx context.Context, store relay.Store, name string) (relay.A
 	}
 }
 
+// noAccount says what to do about an account that was not found.
+func noAccount(name string, err error) error {
+	if errors.Is(err, relay.ErrNotFound) {
+		return fmt.Errorf("there is no account %q; hookferry keys create makes one", name)
+	}
+	return err
+}
+
 func newKey(ctx context.Context, store relay.Store, account, name string, scopes []relay.Scope, expires time.Duration) (relay.Key, relay.Secret, error) {
 	text, now := relay.NewAPIKey(), relay.Millis(time.Now())
 	key := relay.Key{
@@ -136,7 +144,7 @@ func newKey(ctx context.Context, store relay.Store, account, name string, scopes
 func listKeys(ctx context.Context, p program, store relay.Store, account string, asJSON bool) error {
 	acct, err := store.AccountByName(ctx, account)
 	if err != nil {
-		return fmt.Errorf("account %q: %w", account, err)
+		return noAccount(account, err)
 	}
 	keys, err := everyPage(func(page relay.Page) ([]relay.Key, string, error) { return store.Keys(ctx, acct.ID, page) })
 	if err != nil {
@@ -174,7 +182,7 @@ func revokeKey(ctx context.Context, p program, store relay.Store, account, id st
 	}
 	acct, err := store.AccountByName(ctx, account)
 	if err != nil {
-		return fmt.Errorf("account %q: %w", account, err)
+		return noAccount(account, err)
 	}
 	// The last key may go: whoever may run this can make another.
 	key, err := store.RevokeKey(ctx, acct.ID, id, relay.Millis(time.Now()), "")

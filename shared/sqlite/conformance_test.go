@@ -32,6 +32,15 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// The suite asks for no more consistency than the port promises, so it holds on
+// a store whose reads are made stale and short.
+func TestStoreKeepsItsPromisesOnStaleReadsAndShortPages(t *testing.T) {
+	relaytest.TestStore(t, func(t testing.TB, clock *relaytest.Clock) relay.Store {
+		db := open(t, Config{Now: clock.Now, Retention: relaytest.Retention, Exclusive: true})
+		return relaytest.FaultyStore(db, relaytest.NewDice(1), relaytest.Weak(), clock.Now)
+	})
+}
+
 func TestQueue(t *testing.T) {
 	relaytest.TestQueue(t, func(t testing.TB, clock *relaytest.Clock) relaytest.Lane {
 		return open(t, Config{Now: clock.Now, Exclusive: true}).Queue("events")
