@@ -70,6 +70,18 @@ const (
 	CodeHTTPError        ErrorCode = "http_error"
 	CodeAddressBlocked   ErrorCode = "address_blocked"
 	CodeEndpointDisabled ErrorCode = "endpoint_disabled"
+
+	// CodeCancelled: the replay that started the run was cancelled before the
+	// run made a call.
+	CodeCancelled ErrorCode = "cancelled"
+	// CodeExpired: the delivery was held back until GiveUpAfter had passed.
+	CodeExpired ErrorCode = "expired"
+	// CodeLoop: the event has passed through Hookferry too often.
+	CodeLoop ErrorCode = "loop"
+	// CodePayloadUnreadable: the stored body cannot be opened any more.
+	CodePayloadUnreadable ErrorCode = "payload_unreadable"
+	// CodeFormat: the body has no form in the endpoint's format.
+	CodeFormat ErrorCode = "format"
 )
 
 // MaxSnippet is the most bytes of an answer that an attempt keeps.
