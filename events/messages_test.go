@@ -34,10 +34,20 @@ func frozen() map[string]relay.Message {
 		ErrorMessage: "The endpoint answered 503.", DueAt: at, CreatedAt: at.Add(7 * time.Millisecond), NextAttemptAt: at.Add(time.Minute),
 		MID: "MIDATTEMPT", EventCreatedAt: at.Add(-time.Hour),
 	}
+	keyed := ev
+	keyed.Key, keyed.Subject, keyed.TraceParent, keyed.Passes = "evt_frozen@src_frozen", "gen_frozen", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 2
+	sent := att
+	sent.EventID, sent.URL, sent.Signatures = keyed.Key, "https://example.com/hook", "Rivya-Webhook-Signature: v1=00\n"
 	ref := relay.EventRef{Account: "acct_frozen", ID: "evt_frozen", CreatedAt: at.Add(-time.Hour)}
 	giveUp := at.Add(relay.GiveUpAfter)
 	return map[string]relay.Message{
-		"v1-event.json": {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &ev},
+		"v1-event.json":       {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &ev},
+		"v1-event-keyed.json": {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &keyed},
+		"v1-attempt-held.json": {
+			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, NotBefore: at.Add(time.Minute), GiveUpAt: giveUp, Account: "acct_frozen",
+			Ref: keyed.Ref(), EndpointID: "whend_frozen", Run: 2, Number: 3,
+		},
+		"v1-record-sent.json": {Kind: relay.MessageRecord, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Attempt: &sent},
 		"v1-attempt.json": {
 			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
 			EndpointID: "whend_frozen", Run: 2, Number: 3,

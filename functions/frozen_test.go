@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -230,7 +231,9 @@ func TestTheBuiltDispatcherDoesWhatFrozenMessagesAsk(t *testing.T) {
 			}
 		},
 	}
+	// Other forms of a kind, v1-kind-form.json, are held by the tests of events.
 	files, err := filepath.Glob(filepath.Join("..", "events", "messages", "*.json"))
+	files = slices.DeleteFunc(files, func(path string) bool { return strings.Count(filepath.Base(path), "-") > 1 })
 	if err != nil || len(files) != len(kinds) {
 		t.Fatalf("%d frozen messages, %v, and %d kinds are replayed", len(files), err, len(kinds))
 	}

@@ -188,14 +188,14 @@ func TestASignedCallBecomesARecordedAttemptThroughTheBuiltLambdas(t *testing.T) 
 			t.Fatalf("%d attempts on record, %v, want 1", len(attempts), err)
 		}
 		// The guard of a deployed function is on whatever the environment says.
-		if a := attempts[0]; a.ErrorCode != relay.CodeAddressBlocked || a.Final || a.EventID != "evt_1" {
+		if a := attempts[0]; a.ErrorCode != relay.CodeAddressBlocked || a.Final || a.EventID != relay.EventKey(source, "evt_1") {
 			t.Errorf("got %+v", a)
 		}
 	}
 	if delayed, _ := d.count(t, d.urls.Retries); delayed == "0" {
 		t.Error("no retry waits on the queue")
 	}
-	ev, err := d.store.Event(ctx, account, "evt_1", true)
+	ev, err := d.store.Event(ctx, account, relay.EventKey(source, "evt_1"), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -291,7 +291,7 @@ func (s *stage) attempts(tb testing.TB, event string) (all []relay.Attempt) {
 		tb.Fatal(err)
 	}
 	for _, ep := range eps {
-		as, _, err := s.store.Attempts(ctx, ep.ID, relay.AttemptFilter{EventID: event}, relay.Page{Limit: 100})
+		as, _, err := s.store.Attempts(ctx, ep.ID, relay.AttemptFilter{EventID: s.eventKey(tb, event)}, relay.Page{Limit: 100})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -299,6 +299,19 @@ func (s *stage) attempts(tb testing.TB, event string) (all []relay.Attempt) {
 		all = append(all, as...)
 	}
 	return all
+}
+
+// eventKey returns the key of the newest event of this id, the id itself if there is none.
+func (s *stage) eventKey(tb testing.TB, id string) string {
+	tb.Helper()
+	all, err := s.store.EventsByID(context.Background(), tenant, id)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if len(all) == 0 {
+		return id
+	}
+	return all[0].Ref().ID
 }
 
 // recorded says whether as many attempts of an event are on record.

@@ -11,10 +11,10 @@ import (
 func (s *server) listAttempts(c *call) (answer, error) {
 	q := c.filters()
 	f := relay.AttemptFilter{
-		Status:  word(q, "status", relay.AttemptSucceeded, relay.AttemptFailed, relay.AttemptSkipped),
-		Final:   q.flag("final"),
-		EventID: q.text("event_id", "an event's id", relay.ValidEventID),
+		Status: word(q, "status", relay.AttemptSucceeded, relay.AttemptFailed, relay.AttemptSkipped),
+		Final:  q.flag("final"),
 	}
+	eventID := q.text("event_id", "an event's id", relay.ValidEventID)
 	if q.err != nil {
 		return answer{}, q.err
 	}
@@ -26,6 +26,16 @@ func (s *server) listAttempts(c *call) (answer, error) {
 	p, err := s.page(c, binding)
 	if err != nil {
 		return answer{}, err
+	}
+	if eventID != "" {
+		f.EventID = eventID // also of an event that has just expired
+		all, err := s.Store.EventsByID(c.ctx(), c.account(), eventID)
+		if err != nil {
+			return answer{}, fmt.Errorf("read event %s: %w", eventID, err)
+		}
+		if len(all) > 0 {
+			f.EventID = all[0].Ref().ID
+		}
 	}
 	attempts, next, err := s.Store.Attempts(c.ctx(), ep.ID, f, p)
 	if err != nil {
@@ -96,6 +106,7 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, found(fmt.Errorf("read attempt %s: %w", id, err), "delivery attempt")
 	}
+	shown, _ := relay.CutEventKey(a.EventID)
 	run, err := s.Store.StartRun(c.ctx(), a.Account, a.EventID, ep.ID, c.id, c.now)
 	if err != nil {
 		return answer{}, found(fmt.Errorf("start run of %s to %s: %w", a.EventID, ep.ID, err), "event")
@@ -109,7 +120,7 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 	}
 	s.audit(c, "delivery.retry", id)
 	return answer{status: http.StatusAccepted, body: wireRun{
-		Object: "webhook_delivery_run", EventID: a.EventID,
+		Object: "webhook_delivery_run", EventID: shown,
 		EventType: a.EventType, EndpointID: ep.ID, Run: run.Number, Status: relay.DeliveryPending,
 		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt),
 	}}, nil

@@ -12,6 +12,7 @@ import (
 
 	"hookferry/events"
 	"hookferry/shared/relay"
+	"hookferry/shared/signature"
 	"hookferry/shared/telemetry"
 )
 
@@ -101,9 +102,13 @@ func (s *server) readEvent(c *call) (answer, error) {
 	if !relay.ValidEventID(id) {
 		return answer{}, notFound("event")
 	}
-	r, err := s.Store.Event(c.ctx(), c.account(), id, true)
+	source, err := c.sourceParameter()
 	if err != nil {
-		return answer{}, found(fmt.Errorf("read event: %w", err), "event")
+		return answer{}, err
+	}
+	r, others, err := s.eventByID(c, id, source)
+	if err != nil {
+		return answer{}, err
 	}
 	kept, listed, err := s.Store.Deliveries(c.ctx(), r)
 	if err != nil {
@@ -118,6 +123,7 @@ func (s *server) readEvent(c *call) (answer, error) {
 	w := wireEventDetail{
 		wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
 		Payload:   payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{},
+		OtherSources: others, WebhookID: signature.WebhookID(r.Ref().ID),
 	}
 	for _, d := range ds {
 		if d.EndpointID != relay.Confirmation {
@@ -130,6 +136,33 @@ func (s *server) readEvent(c *call) (answer, error) {
 		}
 	}
 	return ok(w)
+}
+
+// eventByID returns the newest event of an ID, or that of the source if one is
+// named, and the other sources that sent one of that ID.
+func (s *server) eventByID(c *call, id, source string) (r relay.EventRecord, others []string, err error) {
+	all, err := s.Store.EventsByID(c.ctx(), c.account(), id)
+	if err != nil {
+		return r, nil, fmt.Errorf("read event: %w", err)
+	}
+	i := slices.IndexFunc(all, func(e relay.EventRecord) bool { return source == "" || e.SourceID == source })
+	if i < 0 {
+		return r, nil, notFound("event")
+	}
+	r, others = all[i], []string{}
+	for j, e := range all {
+		if j != i && e.SourceID != "" && e.SourceID != r.SourceID {
+			others = append(others, e.SourceID)
+		}
+	}
+	return r, others, nil
+}
+
+// sourceParameter returns the value of ?source_id=, or "" if there is none.
+func (c *call) sourceParameter() (string, error) {
+	q := c.filters()
+	source := q.text("source_id", "a source's id", func(v string) bool { return validID(relay.SourcePrefix, v) })
+	return source, q.err
 }
 
 // allDeliveries completes what a store keeps of an event's deliveries: of an

@@ -13,6 +13,7 @@ import (
 
 	"hookferry/events"
 	"hookferry/shared/relay"
+	"hookferry/shared/signature"
 )
 
 func TestPublishPutsTheEventOnTheQueue(t *testing.T) {
@@ -314,4 +315,28 @@ func TestTheCatalogueIsAnswered(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.raw), &all); err != nil || len(all.Data[0].Schema) < 10 || len(all.Data[0].Sample) < 10 {
 		t.Errorf("no schema or sample: %v", err)
 	}
+}
+
+func TestReadEventTellsEventsOfOneIDApartByTheirSource(t *testing.T) {
+	w := newWorld(t)
+	one, two := relay.NewID(relay.SourcePrefix, w.clock.Now()), relay.NewID(relay.SourcePrefix, w.clock.Now())
+	for i, src := range []string{one, two} {
+		at := relay.Millis(w.clock.Now().Add(time.Duration(i) * time.Second))
+		ev := relay.Event{
+			ID: "gen_1", Key: relay.EventKey(src, "gen_1"), Account: w.account, Type: "generation.succeeded", Format: relay.FormatRivya,
+			SourceID: src, VerifiedBy: relay.VerifiedBySignature, CreatedAt: at, Payload: relay.NewPayload([]byte(`{"n":1}`)),
+		}
+		if _, err := w.Store.PutEvent(t.Context(), relay.EventRecord{Event: ev, MID: "m"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Store.ListEvent(t.Context(), ev, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.call("GET", "/api/v1/webhook-events/gen_1", "").is(200).equal(map[string]any{
+		"id": "gen_1", "source_id": two, "other_sources.0": one, "webhook_id": signature.WebhookID("gen_1@" + two),
+	})
+	w.call("GET", "/api/v1/webhook-events/gen_1?source_id="+one, "").is(200).equal(map[string]any{"source_id": one, "other_sources.0": two})
+	w.call("GET", "/api/v1/webhook-events/gen_1?source_id="+relay.NewID(relay.SourcePrefix, w.clock.Now()), "").is(404)
+	w.call("GET", "/api/v1/webhook-events", "").is(200).equal(map[string]any{"data.0.id": "gen_1", "data.1.id": "gen_1"})
 }

@@ -52,6 +52,7 @@ type wireEndpoint struct {
 	SourceIDs     []string       `json:"source_ids"`
 	Reason        *string        `json:"disabled_reason"`
 	Health        string         `json:"health"`
+	FailingSince  moment         `json:"failing_since"`
 }
 
 func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
@@ -61,7 +62,7 @@ func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
 		LastSuccessAt: moment(n.LastSuccessAt), LastFailureAt: moment(n.LastFailureAt), FailureCount: n.FailureCount,
 		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt), DisabledAt: moment(e.DisabledAt),
 		RevokedAt: moment(e.RevokedAt), Format: e.Format, Signatures: orEmpty(e.Signatures),
-		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(),
+		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(), FailingSince: moment(n.FailingSince),
 	}
 }
 
@@ -97,8 +98,9 @@ type wireAttemptError struct {
 }
 
 func attemptWire(a relay.Attempt) wireAttempt {
+	shown, _ := relay.CutEventKey(a.EventID)
 	w := wireAttempt{
-		ID: a.ID, Object: "webhook_delivery", EventID: a.EventID, EventType: a.EventType,
+		ID: a.ID, Object: "webhook_delivery", EventID: shown, EventType: a.EventType,
 		EndpointID: a.EndpointID, Status: a.Status, Final: a.Final, Attempt: a.Number, Run: a.Run, RequestID: a.RequestID,
 		DurationMS: a.Duration.Milliseconds(), CreatedAt: moment(a.CreatedAt), NextAttemptAt: moment(a.NextAttemptAt),
 	}
@@ -119,6 +121,7 @@ type wireEvent struct {
 	CreatedAt  moment             `json:"created_at"`
 	SourceID   *string            `json:"source_id"`
 	VerifiedBy relay.Verification `json:"verified_by"`
+	Subject    *string            `json:"subject"`
 	Test       bool               `json:"test"`
 	Status     relay.EventStatus  `json:"status"`
 }
@@ -126,7 +129,7 @@ type wireEvent struct {
 func eventWire(e relay.EventSummary) wireEvent {
 	return wireEvent{
 		ID: e.ID, Object: "webhook_event", Type: e.Type, APIVersion: relay.APIVersion,
-		CreatedAt: moment(e.CreatedAt), SourceID: textOrNull(e.SourceID), VerifiedBy: e.VerifiedBy, Test: e.Test, Status: e.Status,
+		CreatedAt: moment(e.CreatedAt), SourceID: textOrNull(e.SourceID), Subject: textOrNull(e.Subject), VerifiedBy: e.VerifiedBy, Test: e.Test, Status: e.Status,
 	}
 }
 
@@ -135,6 +138,9 @@ type wireEventDetail struct {
 	Payload    any             `json:"payload"`
 	Deliveries []wireDelivery  `json:"deliveries"`
 	Unmatched  []wireUnmatched `json:"unmatched"`
+	// OtherSources are the sources that sent another event of the same ID.
+	OtherSources []string `json:"other_sources"`
+	WebhookID    string   `json:"webhook_id"`
 }
 
 type wireDelivery struct {
@@ -164,6 +170,7 @@ type wireKey struct {
 	Prefix    string        `json:"prefix"`
 	APIKey    string        `json:"api_key,omitempty"`
 	Scopes    []relay.Scope `json:"scopes"`
+	CreatedBy *string       `json:"created_by"`
 	CreatedAt moment        `json:"created_at"`
 	ExpiresAt moment        `json:"expires_at"`
 	RevokedAt moment        `json:"revoked_at"`
@@ -171,7 +178,7 @@ type wireKey struct {
 
 func keyWire(k relay.Key) wireKey {
 	return wireKey{
-		ID: k.ID, Object: "api_key", Name: k.Name, Prefix: k.Prefix, Scopes: orEmpty(slices.Clone(k.Scopes)),
+		ID: k.ID, Object: "api_key", Name: k.Name, Prefix: k.Prefix, Scopes: orEmpty(slices.Clone(k.Scopes)), CreatedBy: textOrNull(k.CreatedBy()),
 		CreatedAt: moment(k.CreatedAt), ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt),
 	}
 }

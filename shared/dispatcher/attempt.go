@@ -32,7 +32,7 @@ func firstJob(ev *event, endpoint string, m relay.Message) job {
 }
 
 func (j job) id() string {
-	return relay.AttemptID(j.ev.Account, j.ev.ID, j.endpointID, j.run, j.number, j.due)
+	return relay.AttemptID(j.ev.Account, j.ev.Ref().ID, j.endpointID, j.run, j.number, j.due)
 }
 
 // message is what asks for the attempt: the one in hand if that is all it asks
@@ -172,7 +172,7 @@ func (w *work) onRecord(ctx context.Context, j job) (a relay.Attempt, found bool
 func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (a relay.Attempt, started bool, err error) {
 	now := relay.Millis(w.Now())
 	a = relay.Attempt{
-		ID: j.id(), Account: j.ev.Account, EventID: j.ev.ID, EventType: j.ev.Type, EndpointID: j.endpointID,
+		ID: j.id(), Account: j.ev.Account, EventID: j.ev.Ref().ID, EventType: j.ev.Type, EndpointID: j.endpointID,
 		Run: j.run, Number: j.number, RequestID: relay.NewID(relay.RequestPrefix, now), DueAt: j.due, CreatedAt: now,
 		MID: j.msg.MID, EventCreatedAt: j.ev.CreatedAt,
 	}

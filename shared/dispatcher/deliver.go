@@ -30,13 +30,13 @@ const (
 var errURL = errors.New("not a URL")
 
 // headerNames are the names of contract section 5, in canonical form.
-type headerNames struct{ id, timestamp, signature, attempt, endpoint, request string }
+type headerNames struct{ id, timestamp, signature, attempt, endpoint, request, source string }
 
 // post posts the event to the endpoint and writes the outcome into a. An error
 // means that we failed and nothing was sent.
-func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, ep relay.Endpoint, body []byte) (retryAfter time.Duration, err error) {
+func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, source string, ep relay.Endpoint, body []byte) (retryAfter time.Duration, err error) {
 	start := d.Now()
-	req, err := d.request(ctx, a, ep, body)
+	req, err := d.request(ctx, a, source, ep, body)
 	if errors.Is(err, errURL) {
 		a.Status, a.ErrorCode, a.ErrorMessage = relay.AttemptFailed, relay.CodeConnectionFailed, "The endpoint's URL cannot be used."
 		return 0, nil
@@ -91,7 +91,7 @@ func (w *work) call(ctx context.Context, a *relay.Attempt, j job, ep relay.Endpo
 	// destination.
 	ctx, cancel := detached(ctx, w.DeliveryTimeout)
 	defer cancel()
-	retryAfter, err := w.post(ctx, a, ep, body)
+	retryAfter, err := w.post(ctx, a, j.ev.SourceID, ep, body)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (w *work) call(ctx context.Context, a *relay.Attempt, j job, ep relay.Endpo
 // request builds the signed request. Its context and headers make it repeatable
 // by Go's transport when a kept connection turns out to be dead: http.NewRequest
 // has set GetBody, and a nil Idempotency-Key is not sent.
-func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ep relay.Endpoint, body []byte) (*http.Request, error) {
+func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source string, ep relay.Endpoint, body []byte) (*http.Request, error) {
 	secrets, err := d.secrets(ep, a.Number)
 	if err != nil {
 		return nil, err
@@ -128,23 +128,28 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ep relay.End
 		return nil, errURL
 	}
 	stamp := strconv.FormatInt(ts, 10)
+	shown, _ := relay.CutEventKey(a.EventID)
 	req.Header = http.Header{
 		"Content-Type":      {"application/json"},
 		"User-Agent":        {userAgent},
 		"Idempotency-Key":   nil,
-		d.headers.id:        {a.EventID},
+		d.headers.id:        {shown},
 		d.headers.timestamp: {stamp},
 		d.headers.signature: {rivya},
 		d.headers.attempt:   {strconv.Itoa(a.Number)},
 		d.headers.endpoint:  {ep.ID},
 		d.headers.request:   {a.RequestID},
 	}
+	if source != "" {
+		req.Header[d.headers.source] = []string{source}
+	}
 	if slices.Contains(ep.Signatures, relay.SchemeStandard) {
-		standard, err := signature.SignStandard(a.EventID, ts, body, secrets...)
+		id := signature.WebhookID(a.EventID)
+		standard, err := signature.SignStandard(id, ts, body, secrets...)
 		if err != nil {
 			return nil, fmt.Errorf("sign: %w", err)
 		}
-		req.Header["Webhook-Id"] = []string{a.EventID}
+		req.Header["Webhook-Id"] = []string{id}
 		req.Header["Webhook-Timestamp"] = []string{stamp}
 		req.Header["Webhook-Signature"] = []string{standard}
 	}

@@ -84,6 +84,7 @@ func New(cfg Config) *Dispatcher {
 	return &Dispatcher{Config: cfg, calls: make(chan struct{}, cfg.MaxCalls), counters: counters{tallies: map[string]*tally{}}, headers: headerNames{
 		id: header("Webhook-Id"), timestamp: header("Webhook-Timestamp"), signature: header("Webhook-Signature"),
 		attempt: header("Webhook-Attempt"), endpoint: header("Webhook-Endpoint-Id"), request: header("Request-Id"),
+		source: header("Webhook-Source-Id"),
 	}}
 }
 

@@ -106,6 +106,7 @@ func keyItem(at key, k relay.Key) item {
 	it.setBytes("h", k.Hash[:])
 	it.setString("p", k.Prefix)
 	setStrings(it, "s", k.Scopes)
+	setStrings(it, "an", k.Ancestors)
 	it.setTime("c", k.CreatedAt)
 	it.setTime("e", k.ExpiresAt)
 	it.setTime("r", k.RevokedAt)
@@ -116,6 +117,7 @@ func keyOf(it item) relay.Key {
 	k := relay.Key{
 		ID: it.string("i"), Account: it.string("a"), Name: it.string("n"), Prefix: it.string("p"),
 		Scopes: stringsOf[relay.Scope](it, "s"), CreatedAt: it.time("c"), ExpiresAt: it.time("e"), RevokedAt: it.time("r"),
+		Ancestors: stringsOf[string](it, "an"),
 	}
 	copy(k.Hash[:], it.bytes("h"))
 	return k
@@ -271,6 +273,8 @@ func (s *Store) PutIdempotency(ctx context.Context, r relay.Idempotency) (*relay
 	it := newItem(key{"I#" + r.Account + "#" + base64.RawURLEncoding.EncodeToString(r.Key[:]), "I"})
 	it.setBytes("b", r.Body[:])
 	it.setString("e", r.EventID)
+	it.setString("rt", r.Route)
+	it.setString("ki", r.KeyID)
 	it.setTime("c", r.CreatedAt)
 	it.setTime("u", r.ExpiresAt)
 	it.setExpiry(r.ExpiresAt)
@@ -286,7 +290,7 @@ func (s *Store) PutIdempotency(ctx context.Context, r relay.Idempotency) (*relay
 	}
 	existing := &relay.Idempotency{
 		Account: r.Account, Key: r.Key, EventID: there.string("e"),
-		CreatedAt: there.time("c"), ExpiresAt: there.time("u"),
+		CreatedAt: there.time("c"), ExpiresAt: there.time("u"), Route: there.string("rt"), KeyID: there.string("ki"),
 	}
 	copy(existing.Body[:], there.bytes("b"))
 	return existing, nil

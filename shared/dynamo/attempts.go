@@ -51,6 +51,8 @@ func (s *Store) attemptItem(k key, a relay.Attempt) item {
 	it.setTime("z", a.NextAttemptAt)
 	it.setString("m", a.MID)
 	it.setTime("l", a.EventCreatedAt)
+	it.setString("ur", a.URL)
+	it.setString("sg", a.Signatures)
 	it.setExpiry(a.CreatedAt.Add(s.retention))
 	return it
 }
@@ -63,7 +65,7 @@ func attemptOf(it item) (relay.Attempt, error) {
 		RequestID: it.id("r"), Duration: time.Duration(it.int("d")), Snippet: it.string("g"),
 		ErrorCode: relay.ErrorCode(it.string("o")), ErrorMessage: it.string("y"),
 		DueAt: it.time("q"), CreatedAt: it.time("c"), NextAttemptAt: it.time("z"),
-		MID: it.string("m"), EventCreatedAt: it.time("l"),
+		MID: it.string("m"), EventCreatedAt: it.time("l"), URL: it.string("ur"), Signatures: it.string("sg"),
 	}
 	if raw := it.bytes("g"); raw != nil {
 		snippet, err := relay.PayloadFromDeflated(raw).Bytes()

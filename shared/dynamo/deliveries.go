@@ -46,14 +46,19 @@ func (s *Store) everyKey(prefix string, ref relay.EventRef) []key {
 
 // A delivery's state is kept as text: its progress in 12 hexadecimal digits,
 // so that a string comparison tells which of two is further; a letter for its
-// status; when the next attempt is due.
+// status; when the next attempt is due; and, after a blank, until when it is held
+// back, if it is.
 var statusCodes = map[relay.DeliveryStatus]string{
 	relay.DeliveryPending: "p", relay.DeliveryRetrying: "r",
 	relay.DeliverySucceeded: "s", relay.DeliveryFailed: "f", relay.DeliverySkipped: "k", relay.DeliveryRejected: "j",
 }
 
 func deliveryText(d relay.Delivery) string {
-	return fmt.Sprintf("%012x%s%d", d.Progress(), encode(statusCodes, d.Status)[:1], unixMillis(d.NextAttemptAt))
+	text := fmt.Sprintf("%012x%s%d", d.Progress(), encode(statusCodes, d.Status)[:1], unixMillis(d.NextAttemptAt))
+	if !d.NotBefore.IsZero() {
+		text += fmt.Sprintf(" %d", unixMillis(d.NotBefore))
+	}
+	return text
 }
 
 // beyond is the least text of a delivery that is further than d.
@@ -64,10 +69,16 @@ func parseDelivery(endpoint, text string) (d relay.Delivery, ok bool) {
 		return d, false
 	}
 	progress, err1 := strconv.ParseInt(text[:12], 16, 64)
-	next, err2 := strconv.ParseInt(text[13:], 10, 64)
+	due, held, _ := strings.Cut(text[13:], " ")
+	next, err2 := strconv.ParseInt(due, 10, 64)
+	var notBefore int64
+	if held != "" {
+		notBefore, _ = strconv.ParseInt(held, 10, 64)
+	}
 	return relay.Delivery{
 		EndpointID: endpoint, Run: int(progress >> 16), Attempts: int(progress & 0xffff),
 		Status: decode(statusCodes, text[12:13]), NextAttemptAt: timeOf(next),
+		NotBefore: timeOf(notBefore),
 	}, err1 == nil && err2 == nil
 }
 

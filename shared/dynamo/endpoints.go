@@ -40,6 +40,9 @@ func endpointItem(k key, e relay.Endpoint) item {
 	it.setString("dr", string(e.DisabledReason))
 	it.setTime("r", e.RevokedAt)
 	it.setString("q", e.KeyID)
+	it.setString("fp", e.Filter)
+	it.setInt("ms", int64(e.MaxPerSecond))
+	it.setInt("mf", int64(e.MaxInFlight))
 	it.setInt("v", e.Version)
 	return it
 }
@@ -54,7 +57,8 @@ func endpointOf(it item) relay.Endpoint {
 		OldSecret: relay.Sealed(it.string("k0")), OldSecretUntil: it.time("ku"),
 		CreatedAt: it.time("c"), UpdatedAt: it.time("m"), DisabledAt: it.time("d"),
 		DisabledReason: relay.DisabledReason(it.string("dr")), RevokedAt: it.time("r"),
-		KeyID: it.string("q"), Version: it.int("v"),
+		KeyID: it.string("q"), Version: it.int("v"), Filter: it.string("fp"),
+		MaxPerSecond: int(it.int("ms")), MaxInFlight: int(it.int("mf")),
 	}
 }
 

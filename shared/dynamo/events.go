@@ -4,13 +4,22 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"hookferry/shared/relay"
 )
 
-func eventKey(account, id string) key { return key{"E#" + account + "#" + id, "E"} }
+// eventKey is where an event is: all events of one ID in one partition, each
+// under its source.
+func eventKey(account, k string) key {
+	id, source := relay.CutEventKey(k)
+	if source == "" {
+		return key{"E#" + account + "#" + id, "E"}
+	}
+	return key{"E#" + account + "#" + id, "E#" + source}
+}
 
 // Codes keep an event of 1 KB within one write unit; a value that has none is
 // kept as it is.
@@ -52,15 +61,18 @@ func (it item) setSummary(ev relay.Event) {
 	it.setID("r", ev.RequestID)
 	it.setID("o", ev.Only)
 	it.setString("q", string(ev.Confirm))
+	it.setString("sj", ev.Subject)
 }
 
 func summaryOf(it item, ref relay.EventRef) relay.Event {
-	return relay.Event{
-		ID: ref.ID, Account: ref.Account, CreatedAt: ref.CreatedAt,
+	ev := relay.Event{
+		Account: ref.Account, CreatedAt: ref.CreatedAt,
 		Type: it.string("t"), Format: decode(formatCodes, it.string("f")), SourceID: it.id("s"),
 		VerifiedBy: decode(verificationCodes, it.string("v")), Test: it.bool("k"), RequestID: it.id("r"),
-		Only: it.id("o"), Confirm: relay.Confirm(it.string("q")),
+		Only: it.id("o"), Confirm: relay.Confirm(it.string("q")), Subject: it.string("sj"),
 	}
+	ev.SetKey(ref.ID)
+	return ev
 }
 
 // runAttribute holds an endpoint's latest run on the event's item, and
@@ -68,10 +80,12 @@ func summaryOf(it item, ref relay.EventRef) relay.Event {
 const endpointAttribute = "/"
 
 func (s *Store) eventItem(r relay.EventRecord) item {
-	it := newItem(eventKey(r.Account, r.ID))
+	it := newItem(eventKey(r.Account, r.Ref().ID))
 	it.setSummary(r.Event)
 	it.setTime("c", r.CreatedAt)
 	it.setBytes("p", r.Payload.Deflated())
+	it.setString("tp", r.TraceParent)
+	it.setInt("ps", int64(r.Passes))
 	it.setString("m", r.MID)
 	it.setTime("l", r.ClaimedUntil)
 	var matched, unmatched []byte
@@ -111,6 +125,7 @@ func eventOf(account, id string, it item) (relay.EventRecord, error) {
 	r := relay.EventRecord{MID: it.string("m"), ClaimedUntil: it.time("l")}
 	r.Event = summaryOf(it, relay.EventRef{Account: account, ID: id, CreatedAt: it.time("c")})
 	r.Payload = relay.PayloadFromDeflated(it.bytes("p"))
+	r.TraceParent, r.Passes = it.string("tp"), int(it.int("ps"))
 	for rest := it.bytes("y"); len(rest) > 0; {
 		endpoint, after, ok := unpackID(rest)
 		if !ok {
@@ -159,7 +174,7 @@ func (s *Store) PutEvent(ctx context.Context, r relay.EventRecord) (*relay.Event
 	if ok {
 		return nil, nil
 	}
-	existing, err := eventOf(r.Account, r.ID, there)
+	existing, err := eventOf(r.Account, r.Ref().ID, there)
 	if err != nil {
 		return nil, fmt.Errorf("put event %s: read the one there: %w", r.ID, err)
 	}
@@ -200,4 +215,33 @@ func (s *Store) Event(ctx context.Context, account, id string, consistent bool) 
 		return relay.EventRecord{}, fmt.Errorf("read event %s: %w", id, err)
 	}
 	return r, nil
+}
+
+// EventsByID implements relay.Store.
+func (s *Store) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {
+	rows := s.rows(keyRange{pk: eventKey(account, id).pk, consistent: true}, 0, false)
+	var events []relay.EventRecord
+	for {
+		it, err := rows.next(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read events with id %s: %w", id, err)
+		}
+		if it == nil {
+			break
+		}
+		key := id
+		if source, ok := strings.CutPrefix(it.string("sk"), "E#"); ok {
+			key = relay.EventKey(source, id)
+		}
+		if s.expired(it) {
+			continue
+		}
+		e, err := eventOf(account, key, it)
+		if err != nil {
+			return nil, fmt.Errorf("read events with id %s: %w", id, err)
+		}
+		events = append(events, e)
+	}
+	slices.SortStableFunc(events, func(a, b relay.EventRecord) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return events, nil
 }

@@ -77,7 +77,7 @@ func eventRange(f relay.EventFilter, after string) (keyRange, error) {
 		return r, err
 	}
 	if r.after != "" {
-		if _, id, ok := cutTimeKey(r.after); !ok || !relay.ValidEventID(id) {
+		if _, id, ok := cutTimeKey(r.after); !ok || !relay.ValidEventKey(id) {
 			return r, fmt.Errorf("position %q: %w", after, relay.ErrCursor)
 		}
 	}
@@ -249,7 +249,7 @@ func (s *Store) overdue(account string, it item, t time.Time) ([]relay.Overdue, 
 	}
 	var late []relay.Overdue
 	for _, d := range ds {
-		if d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) {
+		if d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) && d.NotBefore.Before(t) {
 			late = append(late, relay.Overdue{Event: ref, Delivery: d})
 		}
 	}

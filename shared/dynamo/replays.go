@@ -22,6 +22,11 @@ func (s *Store) replayItem(r relay.Replay) item {
 	it.setTime("c", r.CreatedAt)
 	it.setTime("m", r.UpdatedAt)
 	it.setTime("f", r.FinishedAt)
+	it.setInt("n1", int64(r.Succeeded))
+	it.setInt("n2", int64(r.Failed))
+	it.setInt("n3", int64(r.Skipped))
+	it.setInt("n4", int64(r.Open))
+	it.setTime("nc", r.CountedAt)
 	it.setInt("v", r.Version)
 	it.setExpiry(r.CreatedAt.Add(s.retention))
 	return it
@@ -53,7 +58,8 @@ func (s *Store) Replay(ctx context.Context, account, id string) (relay.Replay, e
 		ID: id, Account: account, EndpointID: it.string("i"), Since: it.time("b"), Until: it.time("u"),
 		Select: it.string("q"), MaxPerSecond: int(it.int("r")), Status: relay.ReplayStatus(it.string("s")),
 		Started: int(it.int("n")), After: it.string("p"), CreatedAt: it.time("c"), UpdatedAt: it.time("m"),
-		FinishedAt: it.time("f"), Version: it.int("v"),
+		FinishedAt: it.time("f"), Succeeded: int(it.int("n1")), Failed: int(it.int("n2")),
+		Skipped: int(it.int("n3")), Open: int(it.int("n4")), CountedAt: it.time("nc"), Version: it.int("v"),
 	}, nil
 }
 

@@ -58,7 +58,7 @@ func (s *Store) runWrites(r relay.EventRecord, endpoint string, run relay.Run, s
 	}
 	d := relay.Delivery{EndpointID: endpoint, Run: run.Number, Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt}
 	return append(s.openWrites(r.Ref(), d, st, deliveryCount(r, endpoint)),
-		s.transactUpdate(eventKey(r.Account, r.ID), "SET #r = :r", event))
+		s.transactUpdate(eventKey(r.Account, r.Ref().ID), "SET #r = :r", event))
 }
 
 // deliveryCount is how many deliveries an event has with a run for the endpoint.

@@ -41,6 +41,8 @@ func sourceItem(src relay.Source) item {
 	it.setString("ak", string(src.APIKey))
 	it.setString("ap", src.API)
 	it.setString("q", string(src.Confirm))
+	it.setString("rc", src.Recipe)
+	setStrings(it, "pk8", src.PublicKeys)
 	it.setInt("v", src.Version)
 	return it
 }
@@ -52,7 +54,7 @@ func sourceOf(id string, it item) relay.Source {
 		Secret: relay.Sealed(it.string("k1")), OldSecret: relay.Sealed(it.string("k0")), OldSecretUntil: it.time("ku"),
 		OldTokenUntil: it.time("hu"), Token: relay.Sealed(it.string("t")),
 		APIKey: relay.Sealed(it.string("ak")), API: it.string("ap"), Confirm: relay.Confirm(it.string("q")),
-		Version: it.int("v"),
+		Version: it.int("v"), Recipe: it.string("rc"), PublicKeys: stringsOf[string](it, "pk8"),
 	}
 	copy(src.TokenHash[:], it.bytes("h1"))
 	copy(src.OldTokenHash[:], it.bytes("h0"))

@@ -127,6 +127,7 @@ func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (re
 	var ev relay.Event
 	if src.Provider == relay.Rivya {
 		ev, err = rc.rivya(w, r, c, src)
+		ev.Key = relay.EventKey(src.ID, ev.ID)
 	} else {
 		ev, err = rc.sivi(w, r, c, src)
 	}

@@ -23,6 +23,7 @@ func TestASignedRivyaCallIsQueuedByteForByte(t *testing.T) {
 		ID: "evt_1", Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatRivya,
 		SourceID: "src_rivya", VerifiedBy: relay.VerifiedBySignature, CreatedAt: relay.Millis(start),
 		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(body)),
+		Key: "evt_1@src_rivya",
 	}}
 	if diff := cmp.Diff(want, b.events(t), cmpEvents); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -43,6 +43,21 @@ type Key struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	RevokedAt time.Time // zero: live
+
+	// Ancestors are the keys that this one descends from, its maker last; none
+	// for a key that the command line made. There are at most MaxAncestors.
+	Ancestors []string
+}
+
+// MaxAncestors is how many keys one can descend from (contract section 2).
+const MaxAncestors = 5
+
+// CreatedBy returns the key that made this one, or "" if the command line did.
+func (k Key) CreatedBy() string {
+	if len(k.Ancestors) == 0 {
+		return ""
+	}
+	return k.Ancestors[len(k.Ancestors)-1]
 }
 
 // KeyHash is the SHA-256 of an API key or of a source's token.

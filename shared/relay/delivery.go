@@ -30,6 +30,10 @@ type Delivery struct {
 	Status   DeliveryStatus
 	// NextAttemptAt is when the next attempt is due; zero when none is.
 	NextAttemptAt time.Time
+	// NotBefore is until when the next attempt is held back, because its
+	// endpoint is degraded or takes no more at a time; zero when it is not held.
+	// It never changes which attempt is next: NextAttemptAt names that.
+	NotBefore time.Time
 }
 
 // Open reports whether an attempt is still to come.
@@ -91,12 +95,16 @@ const MaxSnippet = 1024
 // one write unit of 1 KB.
 const MaxSuccessSnippet = 256
 
+// MaxRecordedURL is how many bytes of the URL an attempt's record keeps, so that
+// the record of a success stays within one write unit.
+const MaxRecordedURL = 200
+
 // An Attempt is one call of a delivery, as it is recorded: once, and never
 // changed. Its ID is computed by AttemptID.
 type Attempt struct {
 	ID         string
 	Account    string
-	EventID    string
+	EventID    string // the event's key, as EventRef has it
 	EventType  string
 	EndpointID string
 	Run        int
@@ -118,6 +126,13 @@ type Attempt struct {
 	MID string
 	// EventCreatedAt finds the event's list rows.
 	EventCreatedAt time.Time
+
+	// URL is where the call went, cut to MaxRecordedURL bytes; empty when no
+	// call was made, and on records of earlier versions.
+	URL string
+	// Signatures are the values of the signature headers as they were sent, one
+	// a line, each as "Header-Name: value"; empty when no call was made.
+	Signatures string
 }
 
 // Delivery returns the state of the delivery after the attempt.

@@ -60,6 +60,14 @@ type Endpoint struct {
 	DisabledReason DisabledReason
 	RevokedAt      time.Time // zero unless deleted
 
+	// Filter is the event pattern that an event's body must fit, as JSON; empty
+	// when there is none.
+	Filter string
+	// MaxPerSecond is how many calls a second the endpoint gets at most, over
+	// all processes, and MaxInFlight how many at a time; 0 means no bound.
+	MaxPerSecond int
+	MaxInFlight  int
+
 	// KeyID is the API key whose Sivi-compatible webhook this is; empty for
 	// others. At most one live endpoint of an account has a given KeyID.
 	KeyID string

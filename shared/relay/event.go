@@ -17,9 +17,13 @@ const (
 	VerifiedByKey        Verification = "key"
 )
 
+// MaxSubject is the most characters that an event's subject may have (contract
+// section 1).
+const MaxSubject = 256
+
 // An Event is what happened, as it was accepted.
 type Event struct {
-	ID         string
+	ID         string // as it is shown and sent
 	Account    string
 	Type       string
 	Format     Format // of Payload
@@ -29,6 +33,23 @@ type Event struct {
 	CreatedAt  time.Time // when it was accepted
 	RequestID  string    // the call that brought it
 	Payload    Payload
+
+	// Key is what the stores know the event by, and what everything that hangs
+	// on it refers to: EventKey of its source and ID where the provider chose
+	// the ID, so that no source can keep another's events out (contract section
+	// 1). It is empty where the ID alone is the key.
+	Key string
+
+	// Subject is what the event is about, such as a generation's or a Sivi
+	// request's identifier: at most MaxSubject characters, empty where there is
+	// none.
+	Subject string
+	// TraceParent is the W3C traceparent header of the call that brought the
+	// event; empty if it had no well-formed one. Each delivery sends it on.
+	TraceParent string
+	// Passes is how often the event has gone through Hookferry before, as the
+	// call that brought it proved; 0 for an event that has not.
+	Passes int
 
 	// Only is the one endpoint that the event is for, whatever that endpoint
 	// subscribes to and also while it is disabled: a test. Empty for others.
@@ -40,12 +61,28 @@ type Event struct {
 }
 
 // Ref names the event and the time that its list rows are sorted by.
-func (e Event) Ref() EventRef { return EventRef{e.Account, e.ID, e.CreatedAt} }
+func (e Event) Ref() EventRef {
+	key := e.Key
+	if key == "" {
+		key = e.ID
+	}
+	return EventRef{e.Account, key, e.CreatedAt}
+}
+
+// SetKey sets the key, and the ID that follows from it. Stores use it to read
+// back what Ref gave.
+func (e *Event) SetKey(key string) {
+	id, source := CutEventKey(key)
+	e.ID, e.Key = id, ""
+	if source != "" {
+		e.Key = key
+	}
+}
 
 // An EventRef names an event whose record need not be read.
 type EventRef struct {
 	Account   string
-	ID        string
+	ID        string // the event's key: Event.Key, or its ID where that is empty
 	CreatedAt time.Time
 }
 

@@ -111,6 +111,29 @@ func ValidEventID(id string) bool {
 	return true
 }
 
+// keySource stands between the ID and the source in an event's key.
+const keySource = "@" + SourcePrefix
+
+// EventKey returns the key of an event whose ID its provider chose: the ID, an @
+// and the source.
+func EventKey(source, id string) string { return id + "@" + source }
+
+// CutEventKey splits an event's key into the ID that is shown and the source. A
+// key without a source is the ID itself.
+func CutEventKey(key string) (id, source string) {
+	if i := strings.LastIndex(key, keySource); i > 0 {
+		return key[:i], key[i+1:]
+	}
+	return key, ""
+}
+
+// ValidEventKey reports whether key can be an event's: what EventKey makes of a
+// valid ID, or a valid ID.
+func ValidEventKey(key string) bool {
+	id, source := CutEventKey(key)
+	return ValidEventID(id) && len(source) <= 64
+}
+
 // NewMID returns a fresh message identifier of 26 characters and 130 random
 // bits. Every message carries one in its body, because a queue may give a
 // message another identifier when it is put back from a dead-letter queue.

@@ -33,6 +33,9 @@ type Message struct {
 	MID string
 	// DueAt is when to act on it. One that comes early is put back.
 	DueAt time.Time
+	// NotBefore is until when an attempt that is due is held back; zero when it
+	// is not. The message comes no earlier than the later of DueAt and NotBefore.
+	NotBefore time.Time
 	// GiveUpAt is when to stop acting on it and account for it instead.
 	GiveUpAt time.Time
 
@@ -107,7 +110,15 @@ func (m Message) Outgoing(now time.Time) Outgoing {
 	if m.EndpointID != "" {
 		group = m.EndpointID
 	}
-	return Outgoing{Body: m.Encode(), Delay: Hop(m.DueAt, now), Group: group}
+	return Outgoing{Body: m.Encode(), Delay: Hop(m.dueBy(), now), Group: group}
+}
+
+// dueBy is the later of DueAt and NotBefore.
+func (m Message) dueBy() time.Time {
+	if m.NotBefore.After(m.DueAt) {
+		return m.NotBefore
+	}
+	return m.DueAt
 }
 
 // Hop returns how long a message that is due can be delayed at now: the rest of
@@ -131,6 +142,7 @@ type (
 		MID      string       `json:"mid"`
 		Due      int64        `json:"due,omitempty"`
 		GiveUp   int64        `json:"giv,omitempty"`
+		Not      int64        `json:"nbf,omitempty"`
 		Event    *wireEvent   `json:"ev,omitempty"`
 		Attempt  *wireAttempt `json:"att,omitempty"`
 		Account  string       `json:"acc,omitempty"`
@@ -156,6 +168,10 @@ type (
 		Request  string       `json:"req,omitempty"`
 		Only     string       `json:"onl,omitempty"`
 		Confirm  Confirm      `json:"con,omitempty"`
+		Key      string       `json:"key,omitempty"`
+		Subject  string       `json:"sub,omitempty"`
+		Trace    string       `json:"tra,omitempty"`
+		Passes   int          `json:"pas,omitempty"`
 		Payload  []byte       `json:"pay"` // deflated, in base64
 	}
 	wireAttempt struct {
@@ -179,6 +195,8 @@ type (
 		Next     int64         `json:"nxt,omitempty"`
 		MID      string        `json:"mid"`
 		EventAt  int64         `json:"ecr"`
+		URL      string        `json:"url,omitempty"`
+		Signed   string        `json:"sig,omitempty"`
 	}
 )
 
@@ -187,7 +205,7 @@ const messageVersion = 1
 // Encode returns the message's wire form.
 func (m Message) Encode() []byte {
 	w := wireMessage{
-		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt),
+		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt), Not: millis(m.NotBefore),
 		EventID: m.Ref.ID, Created: millis(m.Ref.CreatedAt), Endpoint: m.EndpointID,
 		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step,
 	}
@@ -196,6 +214,7 @@ func (m Message) Encode() []byte {
 			ID: ev.ID, Account: ev.Account, Type: ev.Type, Format: ev.Format, Source: ev.SourceID,
 			Verified: ev.VerifiedBy, Test: ev.Test, Created: millis(ev.CreatedAt), Request: ev.RequestID,
 			Only: ev.Only, Confirm: ev.Confirm, Payload: ev.Payload.Deflated(),
+			Key: ev.Key, Subject: ev.Subject, Trace: ev.TraceParent, Passes: ev.Passes,
 		}
 	} else if a := m.Attempt; a != nil {
 		w.Attempt = &wireAttempt{
@@ -203,7 +222,7 @@ func (m Message) Encode() []byte {
 			Run: a.Run, Number: a.Number, Status: a.Status, Final: a.Final, HTTP: a.HTTPStatus, Request: a.RequestID,
 			Duration: a.Duration.Milliseconds(), Snippet: []byte(a.Snippet), Code: a.ErrorCode, Message: a.ErrorMessage,
 			Due: millis(a.DueAt), Created: millis(a.CreatedAt), Next: millis(a.NextAttemptAt), MID: a.MID,
-			EventAt: millis(a.EventCreatedAt),
+			EventAt: millis(a.EventCreatedAt), URL: a.URL, Signed: a.Signatures,
 		}
 	} else {
 		w.Account = m.Account
@@ -226,7 +245,8 @@ func DecodeMessage(body []byte) (Message, error) {
 		return Message{}, fmt.Errorf("decode message: version %d is not known", w.V)
 	}
 	m := Message{
-		Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp), Account: w.Account,
+		Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp),
+		NotBefore: fromMillis(w.Not), Account: w.Account,
 		EndpointID: w.Endpoint, Run: w.Run, Number: w.Number, SourceID: w.Source, SiviRequest: w.Request,
 		ReplayID: w.Replay, Step: w.Step,
 	}
@@ -239,6 +259,7 @@ func DecodeMessage(body []byte) (Message, error) {
 			ID: e.ID, Account: e.Account, Type: e.Type, Format: e.Format, SourceID: e.Source,
 			VerifiedBy: e.Verified, Test: e.Test, CreatedAt: fromMillis(e.Created), RequestID: e.Request,
 			Only: e.Only, Confirm: e.Confirm, Payload: PayloadFromDeflated(e.Payload),
+			Key: e.Key, Subject: e.Subject, TraceParent: e.Trace, Passes: e.Passes,
 		}
 	}
 	if a := w.Attempt; a != nil {
@@ -249,6 +270,7 @@ func DecodeMessage(body []byte) (Message, error) {
 			Duration: time.Duration(a.Duration) * time.Millisecond, Snippet: string(a.Snippet), ErrorCode: a.Code,
 			ErrorMessage: a.Message, DueAt: fromMillis(a.Due), CreatedAt: fromMillis(a.Created),
 			NextAttemptAt: fromMillis(a.Next), MID: a.MID, EventCreatedAt: fromMillis(a.EventAt),
+			URL: a.URL, Signatures: a.Signed,
 		}
 	}
 	return m, m.check()

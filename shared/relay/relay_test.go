@@ -208,6 +208,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	ev := Event{
 		ID: "evt_\"\\<1>", Account: "acct_1", Type: "generation.succeeded", Format: FormatSivi, SourceID: "src_1",
 		VerifiedBy: VerifiedByToken, Test: true, CreatedAt: t0, RequestID: "req_1", Only: "whend_1", Confirm: ConfirmPrefer,
+		Subject: "gen_1", TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Passes: 2,
 		Payload: NewPayload([]byte("{\"a\":\"\uFFFE\uFFFF\\u0000\"}")),
 	}
 	at := Attempt{
@@ -215,12 +216,14 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		EventType: "a.b", EndpointID: "whend_1", Run: 2, Number: 3, Status: AttemptFailed, HTTPStatus: 500, RequestID: "req_1",
 		Duration: 15 * time.Millisecond, Snippet: "\u2028ok", ErrorCode: CodeHTTPError, ErrorMessage: "m", DueAt: t0,
 		CreatedAt: t0.Add(1e6), NextAttemptAt: t0.Add(6e10), MID: "m", EventCreatedAt: t0,
+		URL: "https://example.com/hook", Signatures: "Rivya-Webhook-Signature: v1=00",
 	}
 	ref := ev.Ref()
 	for _, m := range []Message{
 		NewEventMessage(ev),
 		NewAttemptMessage(ref, "whend_1", 2, 3, t0, t0.Add(GiveUpAfter)),
 		{Kind: MessageRecord, MID: "m", Account: "acct_1", Attempt: &at, DueAt: t0},
+		{Kind: MessageAttempt, MID: "m", Account: "acct_1", Ref: ref, EndpointID: "whend_1", Number: 1, DueAt: t0, NotBefore: t0.Add(1e9)},
 		{Kind: MessageConfirm, MID: "m", Account: "acct_1", Ref: ref, Number: 1},
 		{Kind: MessageExpect, MID: "m", Account: "acct_1", SourceID: "src_1", SiviRequest: "r", Number: 2},
 		{Kind: MessageReplay, MID: "m", Account: "acct_1", ReplayID: "rpl_1", Step: 4},

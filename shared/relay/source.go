@@ -9,6 +9,11 @@ type Provider string
 const (
 	Rivya Provider = "rivya"
 	Sivi  Provider = "sivi"
+
+	// Standard is any provider that signs as the Standard Webhooks
+	// specification says; HMAC is one that a recipe on the source describes.
+	Standard Provider = "standard"
+	HMAC     Provider = "hmac"
 )
 
 // Status is whether an endpoint or source is in use.
@@ -31,6 +36,9 @@ const (
 	ConfirmPrefer  Confirm = "prefer"
 	ConfirmRequire Confirm = "require"
 )
+
+// MaxPublicKeys is how many public keys a source may have.
+const MaxPublicKeys = 8
 
 // A Source is one provider account that calls us at /in/{ID} (Rivya) or
 // /in/{ID}/{token} (Sivi).
@@ -60,6 +68,13 @@ type Source struct {
 	APIKey  Sealed
 	API     string // general or enterprise
 	Confirm Confirm
+
+	// Recipe is how calls of a source of provider Standard or HMAC are verified
+	// and read, as JSON (contract section 7); empty for the others.
+	Recipe string
+	// PublicKeys verify calls that are signed with Ed25519, up to
+	// MaxPublicKeys of them; any of them may match.
+	PublicKeys []string
 
 	// Version counts writes; UpdateSource succeeds only on the one it read.
 	Version int64

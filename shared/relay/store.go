@@ -71,9 +71,17 @@ type Idempotency struct {
 	Account   string
 	Key       KeyHash // SHA-256 of the key's text
 	Body      KeyHash // SHA-256 of the request's body
-	EventID   string
+	EventID   string  // the event, or another object, that the call makes
 	CreatedAt time.Time
 	ExpiresAt time.Time
+
+	// Route is the call that the key was used with, such as POST
+	// /api/v1/webhooks; empty for publishing an event. A record holds for its
+	// own route alone.
+	Route string
+	// KeyID is the API key that made the call, who alone is shown a secret
+	// again; empty for publishing an event.
+	KeyID string
 }
 
 // EndpointStore keeps endpoints and their counters.
@@ -145,13 +153,16 @@ type SourceStore interface {
 // kept apart from the event, and only of events with a delivery that did not
 // succeed at the first attempt or was run again.
 type EventStore interface {
-	// PutEvent puts the event if the account has none with its ID, else returns
+	// PutEvent puts the event if the account has none with its key, else returns
 	// the one that is there, read consistently.
 	PutEvent(ctx context.Context, r EventRecord) (existing *EventRecord, err error)
 	// ClaimEvent sets ClaimedUntil to until if it still is from; ErrConflict.
 	ClaimEvent(ctx context.Context, ref EventRef, from, until time.Time) error
-	// Event returns an event; consistent says how. ErrNotFound.
-	Event(ctx context.Context, account, id string, consistent bool) (EventRecord, error)
+	// Event returns an event by its key; consistent says how. ErrNotFound.
+	Event(ctx context.Context, account, key string, consistent bool) (EventRecord, error)
+	// EventsByID returns the events of an account that have this ID, one for each
+	// source that sent it, the newest first; none is no error. It is consistent.
+	EventsByID(ctx context.Context, account, id string) ([]EventRecord, error)
 
 	// ListEvent puts the event on its account's list with the deliveries as the
 	// first attempts left them, and keeps the deliveries if any did not
@@ -232,6 +243,7 @@ type ReplayStatus string
 // The statuses of a replay.
 const (
 	ReplayRunning   ReplayStatus = "running"
+	ReplayDraining  ReplayStatus = "draining" // all runs are started, some not ended
 	ReplayCompleted ReplayStatus = "completed"
 	ReplayCancelled ReplayStatus = "cancelled"
 )
@@ -248,10 +260,14 @@ type Replay struct {
 	Select       string
 	MaxPerSecond int
 	Status       ReplayStatus
-	Started      int    // runs started
-	After        string // the page that is worked on
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	FinishedAt   time.Time // zero while running
-	Version      int64
+	Started      int // runs started
+	// Succeeded, Failed, Skipped and Open count the runs that it started by how
+	// they stood at CountedAt, which is zero before the first count.
+	Succeeded, Failed, Skipped, Open int
+	CountedAt                        time.Time
+	After                            string // the page that is worked on
+	CreatedAt                        time.Time
+	UpdatedAt                        time.Time
+	FinishedAt                       time.Time // zero while running
+	Version                          int64
 }

@@ -114,3 +114,15 @@ func decodeBase64(text string, into *sum) bool {
 	copy(into[:], raw[:])
 	return err == nil && n == sumSize
 }
+
+// WebhookID returns the webhook-id under which an event is sent to receivers
+// that verify as Standard Webhooks says: the event's ID; or, for an event whose
+// ID its provider chose, msg_ and a hash of source and ID, because two sources
+// may choose the same (contract section 5). The argument is the event's key.
+func WebhookID(key string) string {
+	id, source := relay.CutEventKey(key)
+	if source == "" {
+		return id
+	}
+	return relay.DerivedID("msg_", source, id)
+}

@@ -55,7 +55,7 @@ func (db *DB) Accounts(ctx context.Context, p relay.Page) (accounts []relay.Acco
 	return accounts, next, wrap(err, "accounts")
 }
 
-const keyColumns = "created_at, id, account, name, hash, prefix, scopes, expires_at, revoked_at"
+const keyColumns = "created_at, id, account, name, hash, prefix, scopes, expires_at, revoked_at, ancestors"
 
 func readKey(r row) (k relay.Key, err error) {
 	k = relay.Key{
@@ -63,6 +63,9 @@ func readKey(r row) (k relay.Key, err error) {
 		ExpiresAt: r.time(7), RevokedAt: r.time(8),
 	}
 	copy(k.Hash[:], r.blob(4))
+	if k.Ancestors, err = parseTexts[string](r.text(9)); err != nil {
+		return k, err
+	}
 	k.Scopes, err = parseTexts[relay.Scope](r.text(6))
 	return k, err
 }
@@ -113,8 +116,8 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		if len(live) >= limit {
 			return relay.ErrLimit
 		}
-		n, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt)
+		n, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt, texts(k.Ancestors))
 		if err == nil && n == 0 {
 			err = relay.ErrExists
 		}
@@ -181,9 +184,9 @@ func (db *DB) PutIdempotency(ctx context.Context, r relay.Idempotency) (existing
 	err = db.w.do(ctx, func(c *conn) error {
 		existing = nil
 		var old relay.Idempotency
-		found, err := c.first("SELECT body, event, created_at, expires_at FROM idempotency WHERE account = ? AND key = ?",
+		found, err := c.first("SELECT body, event, created_at, expires_at, route, key_id FROM idempotency WHERE account = ? AND key = ?",
 			func(row row) error {
-				old = relay.Idempotency{Account: r.Account, Key: r.Key, EventID: row.text(1), CreatedAt: row.time(2), ExpiresAt: row.time(3)}
+				old = relay.Idempotency{Account: r.Account, Key: r.Key, EventID: row.text(1), CreatedAt: row.time(2), ExpiresAt: row.time(3), Route: row.text(4), KeyID: row.text(5)}
 				copy(old.Body[:], row.blob(0))
 				return nil
 			}, r.Account, r.Key[:])
@@ -194,8 +197,8 @@ func (db *DB) PutIdempotency(ctx context.Context, r relay.Idempotency) (existing
 			existing = &old
 			return nil
 		}
-		_, err = c.exec(`INSERT OR REPLACE INTO idempotency (account, key, body, event, created_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?)`, r.Account, r.Key[:], r.Body[:], r.EventID, r.CreatedAt, r.ExpiresAt)
+		_, err = c.exec(`INSERT OR REPLACE INTO idempotency (account, key, body, event, created_at, expires_at, route, key_id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, r.Account, r.Key[:], r.Body[:], r.EventID, r.CreatedAt, r.ExpiresAt, r.Route, r.KeyID)
 		return err
 	})
 	return existing, wrap(err, "put idempotency record for %s", r.EventID)

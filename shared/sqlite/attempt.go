@@ -11,7 +11,7 @@ import (
 var attemptList = list{name: "attempts", keys: "t", desc: true}
 
 const attemptColumns = `id, endpoint, account, event, type, run, number, status, final, http, request, duration, snippet,
-	code, message, due_at, created_at, next_at, mid, event_created_at`
+	code, message, due_at, created_at, next_at, mid, event_created_at, url, signatures`
 
 func readAttempt(r row) relay.Attempt {
 	return relay.Attempt{
@@ -20,6 +20,7 @@ func readAttempt(r row) relay.Attempt {
 		HTTPStatus: int(r.int(9)), RequestID: r.text(10), Duration: time.Duration(r.int(11)), Snippet: r.text(12),
 		ErrorCode: relay.ErrorCode(r.text(13)), ErrorMessage: r.text(14), DueAt: r.time(15), CreatedAt: r.time(16),
 		NextAttemptAt: r.time(17), MID: r.text(18), EventCreatedAt: r.time(19),
+		URL: r.text(20), Signatures: r.text(21),
 	}
 }
 
@@ -33,10 +34,10 @@ func (db *DB) attempt(c *conn, endpoint, id string) (a relay.Attempt, err error)
 func (db *DB) RecordAttempt(ctx context.Context, a relay.Attempt) (existing *relay.Attempt, err error) {
 	insert := func(c *conn, or string) (int64, error) {
 		return c.exec("INSERT OR "+or+" INTO attempts ("+attemptColumns+`)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			a.ID, a.EndpointID, a.Account, a.EventID, a.EventType, a.Run, a.Number, string(a.Status), a.Final, a.HTTPStatus,
 			a.RequestID, int64(a.Duration), a.Snippet, string(a.ErrorCode), a.ErrorMessage, a.DueAt, a.CreatedAt,
-			a.NextAttemptAt, a.MID, a.EventCreatedAt)
+			a.NextAttemptAt, a.MID, a.EventCreatedAt, a.URL, a.Signatures)
 	}
 	err = db.w.do(ctx, func(c *conn) error {
 		existing = nil

@@ -26,8 +26,8 @@ func TestDeadKeysCostNothing(t *testing.T) {
 			if i%2 == 0 {
 				k.RevokedAt, k.ExpiresAt = time.Time{}, clock.Now().Add(-time.Second)
 			}
-			if _, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt); err != nil {
+			if _, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt, texts(k.Ancestors)); err != nil {
 				return err
 			}
 		}

@@ -26,12 +26,12 @@ func loadProgress(c *conn, ref relay.EventRef, matched func() ([]string, error))
 		ref.Account, ref.CreatedAt, ref.ID); err != nil {
 		return p, err
 	}
-	if err = c.each("SELECT endpoint, run, attempts, status, next_at FROM deliveries WHERE account = ? AND event = ?",
+	if err = c.each("SELECT endpoint, run, attempts, status, next_at, not_before FROM deliveries WHERE account = ? AND event = ?",
 		func(r row) error {
 			p.stored = true
 			p.ds = append(p.ds, relay.Delivery{
 				EndpointID: r.text(0), Run: int(r.int(1)), Attempts: int(r.int(2)),
-				Status: relay.DeliveryStatus(r.text(3)), NextAttemptAt: r.time(4),
+				Status: relay.DeliveryStatus(r.text(3)), NextAttemptAt: r.time(4), NotBefore: r.time(5),
 			})
 			return nil
 		}, ref.Account, ref.ID); err != nil {
@@ -91,8 +91,8 @@ func (p *progress) apply(c *conn, news ...relay.Delivery) error {
 	}
 	for _, d := range changed {
 		if _, err := c.exec(`INSERT OR REPLACE INTO deliveries
-			(account, event, endpoint, event_created_at, run, attempts, status, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			p.ref.Account, p.ref.ID, d.EndpointID, p.ref.CreatedAt, d.Run, d.Attempts, string(d.Status), d.NextAttemptAt); err != nil {
+			(account, event, endpoint, event_created_at, run, attempts, status, next_at, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			p.ref.Account, p.ref.ID, d.EndpointID, p.ref.CreatedAt, d.Run, d.Attempts, string(d.Status), d.NextAttemptAt, d.NotBefore); err != nil {
 			return err
 		}
 		p.stored = true
@@ -116,10 +116,10 @@ func (db *DB) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.
 		if err := p.apply(c, deliveries...); err != nil {
 			return err
 		}
-		_, err = c.exec(`INSERT INTO listed (account, `+listedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err = c.exec(`INSERT INTO listed (account, `+listedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET status = excluded.status`,
-			ev.Account, ev.CreatedAt, ev.ID, string(relay.StatusOf(p.ds)), ev.Type, string(ev.Format), ev.SourceID,
-			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm))
+			ev.Account, ev.CreatedAt, ref.ID, string(relay.StatusOf(p.ds)), ev.Type, string(ev.Format), ev.SourceID,
+			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), ev.Subject)
 		return err
 	}), "list event %s", ev.ID)
 }
@@ -194,16 +194,16 @@ var overdueList = list{name: "overdue", keys: "ittt"}
 
 // Overdue implements relay.Store, the longest overdue first.
 func (db *DB) Overdue(ctx context.Context, t time.Time, p relay.Page) (late []relay.Overdue, next string, err error) {
-	next, err = db.page(ctx, overdueList, p, `SELECT next_at, account, event, endpoint, event_created_at, run, attempts, status
+	next, err = db.page(ctx, overdueList, p, `SELECT next_at, account, event, endpoint, event_created_at, run, attempts, status, not_before
 		FROM deliveries INDEXED BY deliveries_open
-		WHERE status IN ('pending', 'retrying') AND next_at > 0 AND next_at < ? AND event_created_at >= ?
+		WHERE status IN ('pending', 'retrying') AND next_at > 0 AND next_at < ? AND not_before < ? AND event_created_at >= ?
 		AND (next_at, account, event, endpoint) > (?, ?, ?, ?) ORDER BY next_at, account, event, endpoint`,
-		[]any{t, db.cutoff()}, func(r row) (bool, error) {
+		[]any{t, t, db.cutoff()}, func(r row) (bool, error) {
 			late = append(late, relay.Overdue{
 				Event: relay.EventRef{Account: r.text(1), ID: r.text(2), CreatedAt: r.time(4)},
 				Delivery: relay.Delivery{
 					EndpointID: r.text(3), Run: int(r.int(5)), Attempts: int(r.int(6)),
-					Status: relay.DeliveryStatus(r.text(7)), NextAttemptAt: r.time(0),
+					Status: relay.DeliveryStatus(r.text(7)), NextAttemptAt: r.time(0), NotBefore: r.time(8),
 				},
 			})
 			return true, nil

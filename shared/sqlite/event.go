@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +21,11 @@ func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *rela
 	matched, ev := texts(r.Matched), r.Event
 	insert := func(c *conn) (int64, error) {
 		return c.exec(`INSERT INTO events (account, id, created_at, mid, claimed_until, claim_epoch, type, format, source,
-			verified_by, test, request, only, confirm, matched, unmatched, payload)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			ev.Account, ev.ID, ev.CreatedAt, r.MID, r.ClaimedUntil, db.epoch, ev.Type, string(ev.Format), ev.SourceID,
+			verified_by, test, request, only, confirm, matched, unmatched, payload, subject, traceparent, passes)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			ev.Account, ev.Ref().ID, ev.CreatedAt, r.MID, r.ClaimedUntil, db.epoch, ev.Type, string(ev.Format), ev.SourceID,
 			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), matched, unmatched,
-			ev.Payload.Deflated())
+			ev.Payload.Deflated(), ev.Subject, ev.TraceParent, ev.Passes)
 	}
 	err = db.w.do(ctx, func(c *conn) error {
 		existing = nil
@@ -32,9 +33,9 @@ func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *rela
 		if err != nil || n > 0 {
 			return err
 		}
-		old, err := db.readEvent(c, ev.Account, ev.ID)
+		old, err := db.readEvent(c, ev.Account, ev.Ref().ID)
 		if errors.Is(err, relay.ErrNotFound) { // it has expired, and is not purged yet
-			if err = purgeEvent(c, ev.Account, ev.ID); err == nil {
+			if err = purgeEvent(c, ev.Account, ev.Ref().ID); err == nil {
 				_, err = insert(c)
 			}
 			return err
@@ -76,16 +77,18 @@ func parseUnmatched(s string) (list []relay.Unmatched, err error) {
 }
 
 // readEvent returns an event that has not expired, with its runs.
-func (db *DB) readEvent(c *conn, account, id string) (e relay.EventRecord, err error) {
+func (db *DB) readEvent(c *conn, account, key string) (e relay.EventRecord, err error) {
 	err = one(c.first(`SELECT created_at, mid, claimed_until, claim_epoch, type, format, source, verified_by, test, request,
-		only, confirm, matched, unmatched, payload FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
+		only, confirm, matched, unmatched, payload, subject, traceparent, passes FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
 		func(r row) (err error) {
 			e = relay.EventRecord{MID: r.text(1), Event: relay.Event{
-				ID: id, Account: account, CreatedAt: r.time(0),
+				Account: account, CreatedAt: r.time(0),
 				Type: r.text(4), Format: relay.Format(r.text(5)), SourceID: r.text(6),
 				VerifiedBy: relay.Verification(r.text(7)), Test: r.bool(8), RequestID: r.text(9), Only: r.text(10),
 				Confirm: relay.Confirm(r.text(11)), Payload: relay.PayloadFromDeflated(r.blob(14)),
+				Subject: r.text(15), TraceParent: r.text(16), Passes: int(r.int(17)),
 			}}
+			e.SetKey(key)
 			if r.int(3) == db.epoch {
 				e.ClaimedUntil = r.time(2)
 			}
@@ -94,7 +97,7 @@ func (db *DB) readEvent(c *conn, account, id string) (e relay.EventRecord, err e
 			}
 			e.Unmatched, err = parseUnmatched(r.text(13))
 			return err
-		}, account, id, db.cutoff()))
+		}, account, key, db.cutoff()))
 	if err != nil {
 		return relay.EventRecord{}, err
 	}
@@ -104,7 +107,7 @@ func (db *DB) readEvent(c *conn, account, id string) (e relay.EventRecord, err e
 		}
 		e.Runs[r.text(0)] = relay.Run{Number: int(r.int(1)), Token: r.text(2), StartedAt: r.time(3)}
 		return nil
-	}, account, id)
+	}, account, key)
 	return e, err
 }
 
@@ -122,12 +125,42 @@ func (db *DB) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until ti
 }
 
 // Event implements relay.Store; it is always consistent.
-func (db *DB) Event(ctx context.Context, account, id string, _ bool) (e relay.EventRecord, err error) {
+func (db *DB) Event(ctx context.Context, account, key string, _ bool) (e relay.EventRecord, err error) {
 	err = db.read(ctx, func(c *conn) error {
-		e, err = db.readEvent(c, account, id)
+		e, err = db.readEvent(c, account, key)
 		return err
 	})
-	return e, wrap(err, "event %s", id)
+	return e, wrap(err, "event %s", key)
+}
+
+// EventsByID implements relay.Store. The keys of one ID stand next to each other
+// in the index of keys: the ID itself, and what begins with it and an @.
+func (db *DB) EventsByID(ctx context.Context, account, id string) (events []relay.EventRecord, err error) {
+	err = db.snapshot(ctx, func(c *conn) error {
+		keys := []string{id}
+		err := c.each("SELECT id FROM events WHERE account = ? AND id > ? AND id < ?", func(r row) error {
+			if shown, _ := relay.CutEventKey(r.text(0)); shown == id {
+				keys = append(keys, r.text(0))
+			}
+			return nil
+		}, account, relay.EventKey(relay.SourcePrefix, id), relay.EventKey(relay.SourcePrefix+"~", id))
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			e, err := db.readEvent(c, account, key)
+			if errors.Is(err, relay.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		return nil
+	})
+	slices.SortStableFunc(events, func(a, b relay.EventRecord) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return events, wrap(err, "events with id %s", id)
 }
 
 var (
@@ -135,7 +168,7 @@ var (
 	eventStatusList = list{name: "events by status", keys: "it", desc: true}
 )
 
-const listedColumns = "created_at, id, status, type, format, source, verified_by, test, request, only, confirm"
+const listedColumns = "created_at, id, status, type, format, source, verified_by, test, request, only, confirm, subject"
 
 // Events implements relay.Store. Events of a status other than delivered are
 // found by an index; type and source are looked for row by row.
@@ -158,11 +191,13 @@ func (db *DB) Events(ctx context.Context, account string, f relay.EventFilter, p
 			f.SourceID != "" && r.text(5) != f.SourceID {
 			return false, nil
 		}
-		events = append(events, relay.EventSummary{Status: relay.EventStatus(r.text(2)), Event: relay.Event{
-			Account: account, CreatedAt: r.time(0), ID: r.text(1), Type: r.text(3), Format: relay.Format(r.text(4)),
+		ev := relay.Event{
+			Account: account, CreatedAt: r.time(0), Type: r.text(3), Format: relay.Format(r.text(4)),
 			SourceID: r.text(5), VerifiedBy: relay.Verification(r.text(6)), Test: r.bool(7), RequestID: r.text(8),
-			Only: r.text(9), Confirm: relay.Confirm(r.text(10)),
-		}})
+			Only: r.text(9), Confirm: relay.Confirm(r.text(10)), Subject: r.text(11),
+		}
+		ev.SetKey(r.text(1))
+		events = append(events, relay.EventSummary{Status: relay.EventStatus(r.text(2)), Event: ev})
 		return true, nil
 	})
 	return events, next, wrap(err, "events of %s", account)

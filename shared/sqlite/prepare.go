@@ -20,9 +20,12 @@ var schema1 string
 //go:embed schema2.sql
 var schema2 string
 
+//go:embed schema3.sql
+var schema3 string
+
 // migrations are the scripts that lead from each version of the file to the
 // next; the version is PRAGMA user_version. They are only ever added to.
-var migrations = []string{schema1, schema2}
+var migrations = []string{schema1, schema2, schema3}
 
 // applicationID marks the file as ours, in its header: "HKFY".
 const applicationID = 0x484b4659

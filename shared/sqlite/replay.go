@@ -7,12 +7,13 @@ import (
 )
 
 const replayColumns = `id, account, version, endpoint, since, until, selected, max_per_second, status, started, after,
-	created_at, updated_at, finished_at`
+	created_at, updated_at, finished_at,
+	succeeded, failed, skipped, open, counted_at`
 
 func putReplay(c *conn, r relay.Replay, version int64, or string) (int64, error) {
-	return c.exec("INSERT OR "+or+" INTO replays ("+replayColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return c.exec("INSERT OR "+or+" INTO replays ("+replayColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.ID, r.Account, version, r.EndpointID, r.Since, r.Until, r.Select, r.MaxPerSecond, string(r.Status), r.Started,
-		r.After, r.CreatedAt, r.UpdatedAt, r.FinishedAt)
+		r.After, r.CreatedAt, r.UpdatedAt, r.FinishedAt, r.Succeeded, r.Failed, r.Skipped, r.Open, r.CountedAt)
 }
 
 // CreateReplay implements relay.Store. It returns ErrExists for an ID that is
@@ -37,6 +38,8 @@ func (db *DB) Replay(ctx context.Context, account, id string) (r relay.Replay, e
 					Since: row.time(4), Until: row.time(5), Select: row.text(6), MaxPerSecond: int(row.int(7)),
 					Status: relay.ReplayStatus(row.text(8)), Started: int(row.int(9)), After: row.text(10),
 					CreatedAt: row.time(11), UpdatedAt: row.time(12), FinishedAt: row.time(13),
+					Succeeded: int(row.int(14)), Failed: int(row.int(15)), Skipped: int(row.int(16)), Open: int(row.int(17)),
+					CountedAt: row.time(18),
 				}
 				return nil
 			}, id, account, db.cutoff()))

@@ -9,27 +9,28 @@ import (
 var sourceList = list{name: "sources", keys: "it", desc: true}
 
 const sourceColumns = `created_at, id, account, version, provider, name, status, updated_at, secret, old_secret,
-	old_secret_until, token_hash, old_token_hash, old_token_until, token, api_key, api, confirm`
+	old_secret_until, token_hash, old_token_hash, old_token_until, token, api_key, api, confirm, recipe, public_keys`
 
-func readSource(r row) relay.Source {
-	s := relay.Source{
+func readSource(r row) (s relay.Source, err error) {
+	s = relay.Source{
 		CreatedAt: r.time(0), ID: r.text(1), Account: r.text(2), Version: r.int(3),
 		Provider: relay.Provider(r.text(4)), Name: r.text(5), Status: relay.Status(r.text(6)), UpdatedAt: r.time(7),
 		Secret: relay.Sealed(r.text(8)), OldSecret: relay.Sealed(r.text(9)), OldSecretUntil: r.time(10),
 		OldTokenUntil: r.time(13), Token: relay.Sealed(r.text(14)), APIKey: relay.Sealed(r.text(15)), API: r.text(16),
-		Confirm: relay.Confirm(r.text(17)),
+		Confirm: relay.Confirm(r.text(17)), Recipe: r.text(18),
 	}
 	copy(s.TokenHash[:], r.blob(11))
 	copy(s.OldTokenHash[:], r.blob(12))
-	return s
+	s.PublicKeys, err = parseTexts[string](r.text(19))
+	return s, err
 }
 
 func putSource(c *conn, s relay.Source, version int64) error {
 	_, err := c.exec(`INSERT OR REPLACE INTO sources (`+sourceColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		s.CreatedAt, s.ID, s.Account, version, string(s.Provider), s.Name, string(s.Status), s.UpdatedAt, string(s.Secret),
 		string(s.OldSecret), s.OldSecretUntil, s.TokenHash[:], s.OldTokenHash[:], s.OldTokenUntil, string(s.Token),
-		string(s.APIKey), s.API, string(s.Confirm))
+		string(s.APIKey), s.API, string(s.Confirm), s.Recipe, texts(s.PublicKeys))
 	return err
 }
 
@@ -84,8 +85,8 @@ func (db *DB) DeleteSource(ctx context.Context, account, id string) error {
 func (db *DB) source(ctx context.Context, where string, args ...any) (s relay.Source, err error) {
 	err = db.read(ctx, func(c *conn) error {
 		return one(c.first("SELECT "+sourceColumns+" FROM sources WHERE "+where, func(r row) error {
-			s = readSource(r)
-			return nil
+			s, err = readSource(r)
+			return err
 		}, args...))
 	})
 	return s, err
@@ -108,8 +109,9 @@ func (db *DB) Sources(ctx context.Context, account string, p relay.Page) (source
 	next, err = db.page(ctx, sourceList, p, "SELECT "+sourceColumns+` FROM sources
 		WHERE account = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account},
 		func(r row) (bool, error) {
-			sources = append(sources, readSource(r))
-			return true, nil
+			s, err := readSource(r)
+			sources = append(sources, s)
+			return true, err
 		})
 	return sources, next, wrap(err, "sources of %s", account)
 }

@@ -101,7 +101,7 @@ func (w *weakStore) remember(ctx context.Context, account, id string) {
 }
 
 func (w *weakStore) PutEvent(ctx context.Context, r relay.EventRecord) (*relay.EventRecord, error) {
-	w.remember(ctx, r.Account, r.ID)
+	w.remember(ctx, r.Account, r.Ref().ID)
 	return w.Store.PutEvent(ctx, r)
 }
 

@@ -178,6 +178,10 @@ func (s *intercepted) Event(ctx context.Context, account, id string, consistent 
 	return one(ctx, s, Call{"Event", id, false}, func() (relay.EventRecord, error) { return s.next.Event(ctx, account, id, consistent) })
 }
 
+func (s *intercepted) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {
+	return one(ctx, s, Call{"EventsByID", id, false}, func() ([]relay.EventRecord, error) { return s.next.EventsByID(ctx, account, id) })
+}
+
 func (s *intercepted) ListEvent(ctx context.Context, ev relay.Event, ds []relay.Delivery) error {
 	return s.around(ctx, Call{"ListEvent", ev.ID, true}, func() error { return s.next.ListEvent(ctx, ev, ds) })
 }

@@ -232,5 +232,6 @@ func page[T any](all []T, p relay.Page, order func(a, b string) int, pos func(T)
 
 func copyKey(k relay.Key) relay.Key {
 	k.Scopes = slices.Clone(k.Scopes)
+	k.Ancestors = slices.Clone(k.Ancestors)
 	return k
 }

@@ -71,11 +71,11 @@ func (m *Memory) PutEvent(ctx context.Context, r relay.EventRecord) (*relay.Even
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	if e, ok := m.event(r.Account, r.ID); ok {
+	if e, ok := m.event(r.Account, r.Ref().ID); ok {
 		old := copyRecord(e.record)
 		return &old, nil
 	}
-	m.events[[2]string{r.Account, r.ID}] = &memoryEvent{record: copyRecord(r)}
+	m.events[[2]string{r.Account, r.Ref().ID}] = &memoryEvent{record: copyRecord(r)}
 	return nil, nil
 }
 
@@ -106,13 +106,29 @@ func (m *Memory) Event(ctx context.Context, account, id string, _ bool) (relay.E
 	return copyRecord(e.record), nil
 }
 
+// EventsByID implements relay.EventStore.
+func (m *Memory) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	var found []relay.EventRecord
+	for at, e := range m.events {
+		if at[0] == account && e.record.ID == id && !m.expired(e.record.CreatedAt) {
+			found = append(found, copyRecord(e.record))
+		}
+	}
+	slices.SortFunc(found, func(a, b relay.EventRecord) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return found, nil
+}
+
 // ListEvent implements relay.EventStore.
 func (m *Memory) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.Delivery) error {
 	if err := m.enter(ctx); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
-	e, ok := m.event(ev.Account, ev.ID)
+	e, ok := m.event(ev.Account, ev.Ref().ID)
 	if !ok {
 		return relay.ErrNotFound
 	}
@@ -151,7 +167,7 @@ func (m *Memory) Deliveries(ctx context.Context, r relay.EventRecord) ([]relay.D
 		return nil, false, err
 	}
 	defer m.mu.Unlock()
-	e, ok := m.event(r.Account, r.ID)
+	e, ok := m.event(r.Account, r.Ref().ID)
 	if !ok {
 		return nil, false, nil
 	}
@@ -196,7 +212,7 @@ func (m *Memory) Events(ctx context.Context, account string, f relay.EventFilter
 		ev.Payload = relay.Payload{}
 		all = append(all, relay.EventSummary{Event: ev, Status: e.status()})
 	}
-	return page(all, p, descending, func(s relay.EventSummary) string { return position(s.CreatedAt, s.ID) },
+	return page(all, p, descending, func(s relay.EventSummary) string { return position(s.CreatedAt, s.Ref().ID) },
 		func(s relay.EventSummary) bool {
 			return (f.Type == "" || s.Type == f.Type) && (f.SourceID == "" || s.SourceID == f.SourceID) &&
 				(f.Status == "" || s.Status == f.Status)
@@ -212,7 +228,7 @@ func (m *Memory) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]rela
 	var all []relay.Overdue
 	for _, e := range m.events {
 		for _, d := range e.deliveries {
-			if !m.expired(e.record.CreatedAt) && d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) {
+			if !m.expired(e.record.CreatedAt) && d.Open() && !d.NextAttemptAt.IsZero() && d.NextAttemptAt.Before(t) && d.NotBefore.Before(t) {
 				all = append(all, relay.Overdue{Event: e.record.Ref(), Delivery: d})
 			}
 		}

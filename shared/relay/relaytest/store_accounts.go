@@ -74,6 +74,7 @@ func (s *storeTest) keys() {
 	full := s.key(s.a, 0, relay.Scopes()...)
 	full.ExpiresAt = s.clock.Now().Add(time.Hour)
 	full.RevokedAt = s.clock.Now().Add(time.Minute)
+	full.Ancestors = []string{"key_1", "key_2"}
 	plain := s.key(s.a, 1)
 	plain.Name = ""
 	covered(s, full)
@@ -228,6 +229,7 @@ func (s *storeTest) idempotencyRecord(i int) relay.Idempotency {
 	return relay.Idempotency{
 		Account: s.a, Key: relay.HashSecret("key"), Body: relay.HashSecret(relay.Secret(fmt.Sprint("body ", i))),
 		EventID: relay.NewID(relay.EventPrefix, now), CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour),
+		Route: "POST /api/v1/webhooks", KeyID: "key_1",
 	}
 }
 

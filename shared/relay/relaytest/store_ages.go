@@ -30,6 +30,7 @@ func (s *storeTest) replays() {
 	full := s.replay(0)
 	full.Until, full.Status, full.Started, full.After = Start, relay.ReplayCompleted, 42, odd
 	full.FinishedAt = Start.Add(time.Minute)
+	full.Succeeded, full.Failed, full.Skipped, full.Open, full.CountedAt = 30, 5, 4, 3, Start.Add(50*time.Second)
 	covered(s, full)
 	for _, r := range []relay.Replay{full, s.replay(1)} {
 		put := r

@@ -44,6 +44,7 @@ func (s *storeTest) attempts() {
 	failed := s.attempt(endpoint, `evt #"'/~`, 0)
 	failed.Snippet = odd + strings.Repeat("é", (relay.MaxSnippet-len(odd))/2)
 	failed.ErrorMessage = odd
+	failed.URL, failed.Signatures = "https://example.com/"+odd, "Rivya-Webhook-Signature: v1=00\nwebhook-signature: v1,AA=="
 	succeeded := s.attempt(endpoint, "evt_2", 1)
 	succeeded.Status, succeeded.Final, succeeded.HTTPStatus, succeeded.NextAttemptAt = relay.AttemptSucceeded, true, 204, time.Time{}
 	succeeded.ErrorCode, succeeded.ErrorMessage, succeeded.Snippet, succeeded.Run, succeeded.Number = "", "", "", 3, 5

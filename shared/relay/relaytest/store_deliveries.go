@@ -140,7 +140,7 @@ func (s *storeTest) unmatched() {
 func (s *storeTest) unclean() {
 	r := s.put(0, "whend_1", "whend_2", "whend_3")
 	full := retrying("whend_2", 1, Start.Add(time.Minute))
-	full.Run = 1
+	full.Run, full.NotBefore = 1, Start.Add(2*time.Minute)
 	covered(s, full)
 	ds := []relay.Delivery{succeeded("whend_1"), full, ended("whend_3", 1, relay.DeliverySkipped)}
 	for range 3 {

@@ -14,6 +14,7 @@ var eventPromises = []storePromise{
 	{"an event round-trips, its payload byte for byte", (*storeTest).events},
 	{"an event is put once, and the one that is there is returned", (*storeTest).putOnce},
 	{"one of concurrent puts of an event wins", (*storeTest).putTogether},
+	{"events of one id from two sources are two events", (*storeTest).sameIDOfTwoSources},
 	{"event ids are told apart by every character", (*storeTest).oddEventIDs},
 	{"the largest payload with a hundred endpoints fits", (*storeTest).largeEvent},
 	{"an event is claimed only from the time that was read", (*storeTest).claims},
@@ -52,11 +53,11 @@ func (s *storeTest) putRecord(r relay.EventRecord) {
 
 func (s *storeTest) readEvent(what string, want relay.EventRecord) {
 	s.Helper()
-	got, err := s.Event(s.ctx, want.Account, want.ID, true)
+	got, err := s.Event(s.ctx, want.Account, want.Ref().ID, true)
 	s.must(err)
 	s.equal(what, got, want)
 	eventually(s, what+", not consistent", want, func() relay.EventRecord {
-		got, _ := s.Event(s.ctx, want.Account, want.ID, false)
+		got, _ := s.Event(s.ctx, want.Account, want.Ref().ID, false)
 		return got
 	})
 }
@@ -68,7 +69,9 @@ func (s *storeTest) events() {
 	}
 	full := s.event(s.a, 0)
 	full.ID = ` !"#$%&'()*+,-./09:;<=>?@AZ[\]^_az{|}~`
+	full.Key = relay.EventKey("src_1", full.ID)
 	full.Test, full.Only, full.Confirm, full.Format = true, "whend_1", relay.ConfirmPrefer, relay.FormatSivi
+	full.Subject, full.TraceParent, full.Passes = odd, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 3
 	full.Payload = relay.NewPayload(every)
 	full.Matched = []string{"whend_2", "whend_1", relay.Confirmation}
 	full.Unmatched = []relay.Unmatched{{EndpointID: "whend_4", Reason: relay.MismatchSource}, {EndpointID: "whend_3", Reason: relay.MismatchDisabled}}
@@ -81,7 +84,7 @@ func (s *storeTest) events() {
 		s.readEvent("event", r)
 	}
 	for endpoint, token := range map[string]string{"whend_1": odd, "whend_2": "t"} {
-		run, err := s.StartRun(s.ctx, s.a, full.ID, endpoint, token, s.clock.Now())
+		run, err := s.StartRun(s.ctx, s.a, full.Ref().ID, endpoint, token, s.clock.Now())
 		s.must(err)
 		covered(s, run)
 		if full.Runs == nil {
@@ -250,4 +253,38 @@ func (s *storeTest) foreignEvents() {
 	s.putRecord(theirs)
 	s.readEvent("event", r)
 	s.readEvent("another account's event of the same id", theirs)
+}
+
+func (s *storeTest) sameIDOfTwoSources() {
+	first, second, bare := s.event(s.a, 0), s.event(s.a, 1), s.event(s.a, 2)
+	second.SourceID, bare.SourceID = "src_2", ""
+	second.ID, bare.ID = first.ID, first.ID
+	first.Key, second.Key = relay.EventKey("src_1", first.ID), relay.EventKey("src_2", first.ID)
+	near := s.event(s.a, 3) // whose ID begins alike
+	near.ID = first.ID + "@src"
+	near.Key = relay.EventKey("src_1", near.ID)
+	for _, r := range []relay.EventRecord{first, second, bare, near} {
+		s.putRecord(r)
+		s.list(r)
+	}
+	for _, r := range []relay.EventRecord{first, second, bare, near} {
+		s.readEvent("event of an id that is used again", r)
+	}
+	got, err := s.EventsByID(s.ctx, s.a, first.ID)
+	s.must(err)
+	s.equal("events by id, newest first", got, []relay.EventRecord{bare, second, first})
+	got, err = s.EventsByID(s.ctx, s.b, first.ID)
+	s.must(err)
+	s.equal("events by id of another account", len(got), 0)
+
+	run, err := s.StartRun(s.ctx, s.a, second.Ref().ID, "whend_1", "t", s.clock.Now())
+	s.must(err)
+	s.equal("run of one of them", run.Number, 1)
+	first.Runs = nil
+	s.readEvent("event of which another was run again", first)
+	old, err := s.PutEvent(s.ctx, second)
+	s.must(err)
+	if old == nil || old.SourceID != "src_2" {
+		s.Errorf("put again: %+v, want the event of src_2", old)
+	}
 }

@@ -40,9 +40,11 @@ func (s *storeTest) sources() {
 	sivi.Provider, sivi.Status = relay.Sivi, relay.Disabled
 	sivi.TokenHash, sivi.OldTokenHash, sivi.OldTokenUntil = relay.HashSecret("new"), relay.HashSecret("old"), now.Add(time.Minute)
 	sivi.Token, sivi.APIKey, sivi.API, sivi.Confirm = "1.dG9rZW4", "1.a2V5", "enterprise", relay.ConfirmRequire
+	hmac := s.source(s.a, 3)
+	hmac.Provider, hmac.Recipe, hmac.PublicKeys = relay.HMAC, `{"signed":"{body}"}`, []string{"whpk_1", odd}
 	plain := s.source(s.a, 2)
-	covered(s, rivya, sivi)
-	for _, src := range []relay.Source{rivya, sivi, plain} {
+	covered(s, rivya, sivi, hmac)
+	for _, src := range []relay.Source{rivya, sivi, hmac, plain} {
 		put := src
 		put.Version = 0 // the store's to set
 		s.must(s.CreateSource(s.ctx, put, 10))

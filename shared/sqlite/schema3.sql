@@ -1,0 +1,24 @@
+-- Version 3. What is kept besides: the subject, trace and passes of an event, the
+-- request of an attempt, what an endpoint takes, how a source is verified, whom a
+-- key descends from, how the runs of a replay ended, and what any call made.
+
+ALTER TABLE events ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN passes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE listed ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN url TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN signatures TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN filter TEXT NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN max_per_second INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE endpoints ADD COLUMN max_in_flight INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sources ADD COLUMN recipe TEXT NOT NULL DEFAULT '';
+ALTER TABLE sources ADD COLUMN public_keys TEXT NOT NULL DEFAULT '';
+ALTER TABLE keys ADD COLUMN ancestors TEXT NOT NULL DEFAULT '';
+ALTER TABLE replays ADD COLUMN succeeded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE replays ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE replays ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE replays ADD COLUMN open INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE replays ADD COLUMN counted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE idempotency ADD COLUMN route TEXT NOT NULL DEFAULT '';
+ALTER TABLE idempotency ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
