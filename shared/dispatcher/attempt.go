@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hookferry/shared/egress"
 	"hookferry/shared/relay"
 	"hookferry/shared/telemetry"
 )
@@ -144,6 +145,10 @@ func (w *work) deliver(ctx context.Context, j job, ep relay.Endpoint, found, che
 		}
 	}
 	a, started, err := w.make(ctx, j, ep, found)
+	if errors.Is(err, egress.ErrShortage) {
+		// No call was made, so none is used up: the same attempt is asked for again.
+		return j.pending(), outcomeMoved, w.retries.send(ctx, w.afterShortage(ctx, j.message(), err))
+	}
 	if err != nil {
 		return relay.Delivery{}, 0, err
 	}
@@ -188,15 +193,22 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		return skip("The endpoint is disabled.")
 	case !now.Before(j.giveUp):
 		a.Status, a.Final = relay.AttemptFailed, true
-		a.ErrorCode, a.ErrorMessage = relay.CodeTimeout, "The delivery's deadline passed before this attempt could be made."
+		a.ErrorCode, a.ErrorMessage = relay.CodeExpired, "The delivery's deadline passed before this attempt could be made."
 		return a, true, nil
 	}
 	body, err := j.ev.bodies.in(ep.Format)
 	if errors.Is(err, errFormat) {
-		return skip("The endpoint now takes format sivi, which this event cannot be sent in.")
+		a.Status, a.Final = relay.AttemptSkipped, true
+		a.ErrorCode, a.ErrorMessage = relay.CodeFormat, "The endpoint now takes format sivi, which this event cannot be sent in."
+		return a, true, nil
 	}
 	if err != nil {
-		return a, false, poison{err}
+		// What is stored cannot be opened, and never will be: that is on record as
+		// the end of the delivery, or every repair would come upon it again.
+		w.Log.Failure(ctx, "payload unreadable", err, slog.String("account", a.Account), slog.String("event", a.EventID))
+		a.Status, a.Final = relay.AttemptFailed, true
+		a.ErrorCode, a.ErrorMessage = relay.CodePayloadUnreadable, "The event's body cannot be read from the store any more."
+		return a, true, nil
 	}
 	if !w.enter() {
 		return a, false, nil

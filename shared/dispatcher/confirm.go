@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"hookferry/shared/egress"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/sivi"
@@ -245,9 +246,12 @@ func (w *work) status(ctx context.Context, account, source, request string) (siv
 	}
 	ctx, cancel := detached(ctx, w.DeliveryTimeout)
 	defer cancel()
-	answer, err := w.Sivi.Status(ctx, key, src.API, request)
+	answer, err := w.Sivi.Status(egress.WithOwner(ctx, account), key, src.API, request)
+	if errors.Is(err, egress.ErrShortage) {
+		return none, 0, err // nobody was asked
+	}
 	if err != nil {
-		return none, verdictUnknown, nil // all its errors may pass
+		return none, verdictUnknown, nil // all its other errors may pass
 	}
 	return answer, verdictTrue, nil
 }

@@ -45,6 +45,9 @@ func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, source string, 
 		return 0, err
 	}
 	resp, err := d.Client.Do(req)
+	if errors.Is(err, egress.ErrShortage) {
+		return 0, err
+	}
 	var answer []byte
 	if err == nil {
 		answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -68,7 +71,7 @@ func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, source string, 
 		return 0, nil
 	case resp.StatusCode/100 == 2:
 		a.ErrorCode, a.ErrorMessage = code, message
-	case resp.StatusCode/100 == 3:
+	case isRedirect(resp):
 		a.ErrorCode = relay.CodeRedirect
 		a.ErrorMessage = fmt.Sprintf("The endpoint answered with a redirect (%d), which is not followed.", resp.StatusCode)
 	default:
@@ -110,9 +113,8 @@ func (w *work) call(ctx context.Context, a *relay.Attempt, j job, ep relay.Endpo
 	return nil
 }
 
-// request builds the signed request. Its context and headers make it repeatable
-// by Go's transport when a kept connection turns out to be dead: http.NewRequest
-// has set GetBody, and a nil Idempotency-Key is not sent.
+// request builds the signed request. It can be sent once more when a kept
+// connection turns out to be dead, because http.NewRequest has set GetBody.
 func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source string, ep relay.Endpoint, body []byte) (*http.Request, error) {
 	secrets, err := d.secrets(ep, a.Number)
 	if err != nil {
@@ -123,7 +125,7 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source strin
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, ep.URL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(egress.WithOwner(ctx, a.Account), http.MethodPost, ep.URL, bytes.NewReader(body))
 	if err != nil {
 		return nil, errURL
 	}
@@ -132,7 +134,6 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source strin
 	req.Header = http.Header{
 		"Content-Type":      {"application/json"},
 		"User-Agent":        {userAgent},
-		"Idempotency-Key":   nil,
 		d.headers.id:        {shown},
 		d.headers.timestamp: {stamp},
 		d.headers.signature: {rivya},
@@ -154,6 +155,16 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source strin
 		req.Header["Webhook-Signature"] = []string{standard}
 	}
 	return req, nil
+}
+
+// isRedirect reports whether an answer sends the caller elsewhere. 300 and 304
+// without a Location do not.
+func isRedirect(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""
 }
 
 // secrets opens the endpoint's secrets in the order in which they sign: during a

@@ -20,13 +20,15 @@ import (
 
 // Bounds of one invocation.
 const (
-	maxInFlight  = 128 // calls at once
-	maxFanOut    = 20  // first attempts of one event; the rest go through the retries queue
-	startMargin  = 5 * time.Second
-	recordBound  = 2 * time.Second // for recording an outcome, within startMargin
-	sendBound    = 2 * time.Second // for sending a message after it
-	earlySlack   = time.Second     // between the clocks of two of our machines
-	defaultLimit = time.Minute     // of an invocation without a deadline
+	maxInFlight  = 128                     // calls at once
+	maxFanOut    = 20                      // first attempts of one event; the rest go through the retries queue
+	startMargin  = 6 * time.Second         // from the end of the last call to the invocation's
+	recordBound  = 2500 * time.Millisecond // for recording an outcome, within startMargin
+	sendBound    = 2500 * time.Millisecond // for sending a message after it
+	hideBound    = time.Second             // for hiding a message that must come again, the last thing done
+	lastWords    = 200 * time.Millisecond  // before the invocation's end
+	earlySlack   = time.Second             // between the clocks of two of our machines
+	defaultLimit = time.Minute             // of an invocation without a deadline
 )
 
 // Config says what a Dispatcher works with and how.
@@ -61,6 +63,7 @@ type Dispatcher struct {
 	headers  headerNames
 	counters counters
 	calls    chan struct{} // one for each call in flight
+	short    shortageLog
 }
 
 // New returns a Dispatcher.
@@ -103,6 +106,7 @@ type work struct {
 	late    <-chan struct{} // closed when it is too late to start a call
 	slots   chan struct{}   // one for each call in flight
 	retries *outbox
+	whole   context.Context // the invocation's
 
 	mu     sync.Mutex
 	events map[relay.EventRef]*event
@@ -122,12 +126,36 @@ type poison struct{ err error }
 func (p poison) Error() string { return p.err.Error() }
 func (p poison) Unwrap() error { return p.err }
 
+// onlyPoison returns a poison of the error if that is all it is made of. With
+// another failure beside it the message comes again: what failed for a passing
+// reason must not be buried with what failed for good.
+func onlyPoison(err error) (p poison, ok bool) {
+	if parts, joined := any(err).(interface{ Unwrap() []error }); joined {
+		for _, part := range parts.Unwrap() {
+			if p, ok = onlyPoison(part); !ok {
+				return poison{}, false
+			}
+		}
+		return p, ok
+	}
+	if inner := errors.Unwrap(err); inner != nil && !isPoison(err) {
+		return onlyPoison(inner)
+	}
+	ok = errors.As(err, &p)
+	return p, ok
+}
+
+func isPoison(err error) bool {
+	_, is := any(err).(poison)
+	return is
+}
+
 // Handle acts on a batch that was received from lane, and returns the IDs of the
 // messages that must come again, which it has hidden for a short, jittered time.
 // The caller deletes all others. ctx has a deadline, the invocation's end, and
 // Handle returns before it. Whatever a destination did is no failure.
 func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay.Received) (failed []string) {
-	w, cancel := d.begin(ctx, lane)
+	w, ctx, cancel := d.begin(ctx, lane)
 	defer cancel()
 	w.line.Observe(telemetry.BatchSize, float64(len(batch)))
 
@@ -146,9 +174,11 @@ func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay
 		atOnce(&wg, i == len(ready)-1, func() {
 			defer w.retries.leave()
 			err := w.guard(func() error { return w.act(ctx, it) })
-			var p poison
-			if errors.As(err, &p) {
+			if p, ok := onlyPoison(err); ok {
 				err = w.bury(ctx, it.Received, p.err)
+			} else if errors.Is(err, egress.ErrShortage) {
+				// A question to Sivi that was not asked; deliveries see to themselves.
+				err = w.retries.send(ctx, w.afterShortage(ctx, it.Message, err))
 			}
 			if err != nil {
 				fail(ctx, it.Received, it.attrs(), err)
@@ -157,7 +187,7 @@ func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay
 	}
 	wg.Wait()
 
-	d.settle(ctx, w.line, false)
+	d.settle(w.whole, w.line, false)
 	if w.later > 0 {
 		w.line.Set(slog.Int("recorded_later", w.later))
 	}
@@ -166,7 +196,9 @@ func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay
 	return failed
 }
 
-func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, context.CancelFunc) {
+// begin returns the work of an invocation and the context that all of it has. It
+// ends before the invocation's own, which remains for what is said at the end.
+func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, context.Context, context.CancelFunc) {
 	now := d.Now()
 	d.Client.Thaw(now)
 	cancelAll := func() {}
@@ -184,7 +216,9 @@ func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, contex
 		retries: &outbox{queue: d.Retries, now: d.Now},
 		events:  map[relay.EventRef]*event{},
 	}
-	return w, func() { cancel(); cancelAll() }
+	w.whole = ctx
+	ctx, cancelWork := context.WithDeadline(ctx, deadline.Add(-hideBound-lastWords))
+	return w, ctx, func() { cancelWork(); cancel(); cancelAll() }
 }
 
 // sort buries what cannot be decoded, puts back what has come early, in batches
@@ -201,7 +235,7 @@ func (w *work) sort(ctx context.Context, batch []relay.Received, fail func(conte
 			if err := w.bury(ctx, in, err); err != nil {
 				fail(ctx, in, nil, err)
 			}
-		case m.DueAt.After(now.Add(slack(m))):
+		case m.ActAt().After(now.Add(slack(m))):
 			early = append(early, it)
 			back = append(back, m.Outgoing(now))
 		default:
@@ -289,7 +323,7 @@ func (w *work) guard(f func() error) (err error) {
 // together does not come back together.
 func (w *work) fail(ctx context.Context, in relay.Received, attrs []slog.Attr, err error) {
 	w.Log.Failure(ctx, "message failed", err, append(attrs, slog.String("queue_id", in.ID), slog.Int("receives", in.Receives))...)
-	ctx, cancel := detached(ctx, sendBound)
+	ctx, cancel := detached(w.whole, hideBound)
 	defer cancel()
 	if err := w.lane.Hide(ctx, in, comeback(in.Receives)); err != nil {
 		w.Log.Failure(ctx, "message not hidden", err, slog.String("queue_id", in.ID))
@@ -323,8 +357,13 @@ func (it item) attrs() []slog.Attr {
 	return attrs
 }
 
-// detached returns a context for what must be finished once it has begun: it
-// ends after d and not when its parent does.
+// detached returns a context for what must be finished once it has begun. It ends
+// after d, and not when its parent is cancelled; but it never outlasts the
+// invocation, whose end is the parent's deadline: what is still going on then is
+// killed without a word, and the little that is left before is for saying so.
 func detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		d = min(d, max(time.Until(end)-lastWords, 0))
+	}
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }

@@ -364,6 +364,7 @@ func (d *destination) count() int {
 type faults struct {
 	mu     sync.Mutex
 	counts map[string]int
+	hangs  func(op string) error
 	before func(op string) error
 	after  func(op string) error
 }
@@ -402,6 +403,31 @@ func (f *faults) fail(ops ...string) {
 	}, nil)
 }
 
+// hang makes operations wait, each until its own context or f ends.
+func (f *faults) hang(wait func(op string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hangs = wait
+}
+
+// during waits with an operation that hangs, and reports its context's end.
+func (f *faults) during(ctx context.Context, op string) error {
+	f.mu.Lock()
+	hangs := f.hangs
+	f.mu.Unlock()
+	if hangs == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- hangs(op) }()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-done:
+		return err
+	}
+}
+
 func (f *faults) heal() { f.set(nil, nil) }
 
 func (f *faults) set(before, after func(op string) error) {
@@ -435,12 +461,18 @@ func (s *faultyStore) PutEvent(ctx context.Context, rec relay.EventRecord) (*rel
 	if err := s.enter("PutEvent"); err != nil {
 		return nil, err
 	}
+	if err := s.during(ctx, "PutEvent"); err != nil {
+		return nil, err
+	}
 	existing, err := s.Store.PutEvent(ctx, rec)
 	return existing, s.leave("PutEvent", err)
 }
 
 func (s *faultyStore) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until time.Time) error {
 	if err := s.enter("ClaimEvent"); err != nil {
+		return err
+	}
+	if err := s.during(ctx, "ClaimEvent"); err != nil {
 		return err
 	}
 	return s.leave("ClaimEvent", s.Store.ClaimEvent(ctx, ref, from, until))
@@ -450,11 +482,17 @@ func (s *faultyStore) Event(ctx context.Context, acct, id string, consistent boo
 	if err := s.enter("Event"); err != nil {
 		return relay.EventRecord{}, err
 	}
+	if err := s.during(ctx, "Event"); err != nil {
+		return relay.EventRecord{}, err
+	}
 	return s.Store.Event(ctx, acct, id, consistent)
 }
 
 func (s *faultyStore) ListEvent(ctx context.Context, ev relay.Event, ds []relay.Delivery) error {
 	if err := s.enter("ListEvent"); err != nil {
+		return err
+	}
+	if err := s.during(ctx, "ListEvent"); err != nil {
 		return err
 	}
 	return s.leave("ListEvent", s.Store.ListEvent(ctx, ev, ds))
@@ -464,11 +502,17 @@ func (s *faultyStore) SaveDelivery(ctx context.Context, ref relay.EventRef, d re
 	if err := s.enter("SaveDelivery"); err != nil {
 		return err
 	}
+	if err := s.during(ctx, "SaveDelivery"); err != nil {
+		return err
+	}
 	return s.leave("SaveDelivery", s.Store.SaveDelivery(ctx, ref, d))
 }
 
 func (s *faultyStore) RecordAttempt(ctx context.Context, a relay.Attempt) (*relay.Attempt, error) {
 	if err := s.enter("RecordAttempt"); err != nil {
+		return nil, err
+	}
+	if err := s.during(ctx, "RecordAttempt"); err != nil {
 		return nil, err
 	}
 	existing, err := s.Store.RecordAttempt(ctx, a)
@@ -479,6 +523,9 @@ func (s *faultyStore) Attempt(ctx context.Context, acct, endpoint, id string) (r
 	if err := s.enter("Attempt"); err != nil {
 		return relay.Attempt{}, err
 	}
+	if err := s.during(ctx, "Attempt"); err != nil {
+		return relay.Attempt{}, err
+	}
 	return s.Store.Attempt(ctx, acct, endpoint, id)
 }
 
@@ -486,11 +533,17 @@ func (s *faultyStore) Endpoint(ctx context.Context, acct, id string) (relay.Endp
 	if err := s.enter("Endpoint"); err != nil {
 		return relay.Endpoint{}, err
 	}
+	if err := s.during(ctx, "Endpoint"); err != nil {
+		return relay.Endpoint{}, err
+	}
 	return s.Store.Endpoint(ctx, acct, id)
 }
 
 func (s *faultyStore) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes) (relay.Counters, error) {
 	if err := s.enter("AddOutcomes"); err != nil {
+		return relay.Counters{}, err
+	}
+	if err := s.during(ctx, "AddOutcomes"); err != nil {
 		return relay.Counters{}, err
 	}
 	c, err := s.Store.AddOutcomes(ctx, endpoint, o)
@@ -509,6 +562,9 @@ func (l *faultyLane) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 	if err := l.enter("Send"); err != nil {
 		return err
 	}
+	if err := l.during(ctx, "Send"); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	l.sent = append(l.sent, len(msgs))
 	l.mu.Unlock()
@@ -519,6 +575,9 @@ func (l *faultyLane) Hide(ctx context.Context, m relay.Received, d time.Duration
 	if err := l.enter("Hide"); err != nil {
 		return err
 	}
+	if err := l.during(ctx, "Hide"); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	l.hides = append(l.hides, d)
 	l.mu.Unlock()
@@ -527,6 +586,9 @@ func (l *faultyLane) Hide(ctx context.Context, m relay.Received, d time.Duration
 
 func (l *faultyLane) Bury(ctx context.Context, m relay.Received, reason string) error {
 	if err := l.enter("Bury"); err != nil {
+		return err
+	}
+	if err := l.during(ctx, "Bury"); err != nil {
 		return err
 	}
 	return l.Lane.Bury(ctx, m, reason)

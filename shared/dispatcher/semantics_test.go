@@ -117,6 +117,14 @@ func TestEachOutcomeHasItsCode(t *testing.T) {
 			return reply{hold: 5 * time.Second}
 		case "moved":
 			return reply{status: 302, location: r.dest.url + "/elsewhere"}
+		case "choices":
+			return reply{status: 300}
+		case "same":
+			return reply{status: 304}
+		case "choice":
+			return reply{status: 300, location: r.dest.url + "/elsewhere"}
+		case "lost":
+			return reply{status: 308}
 		case "broken":
 			return reply{status: 500, body: "oops"}
 		case "notfound":
@@ -131,6 +139,10 @@ func TestEachOutcomeHasItsCode(t *testing.T) {
 	}{
 		{"slow", "", relay.CodeTimeout, 0},
 		{"moved", "", relay.CodeRedirect, 302},
+		{"choices", "", relay.CodeHTTPError, 300},
+		{"same", "", relay.CodeHTTPError, 304},
+		{"choice", "", relay.CodeRedirect, 300},
+		{"lost", "", relay.CodeRedirect, 308},
 		{"broken", "", relay.CodeHTTPError, 500},
 		{"notfound", "", relay.CodeHTTPError, 404},
 		{"refused", "http://" + closed.Addr().String() + "/x", relay.CodeConnectionFailed, 0},
@@ -517,7 +529,7 @@ func TestPastItsDeadlineADeliveryFailsWithoutACall(t *testing.T) {
 			}
 		}
 		for _, a := range r.attempts("whend_a") {
-			if a.Final && (a.ErrorCode != relay.CodeTimeout || a.HTTPStatus != 0) {
+			if a.Final && (a.ErrorCode != relay.CodeExpired || a.HTTPStatus != 0) {
 				t.Errorf("got %+v", a)
 			}
 		}

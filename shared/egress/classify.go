@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/textproto"
 	"os"
+	"strings"
 	"syscall"
 
 	"hookferry/shared/relay"
@@ -32,6 +34,10 @@ func Classify(err error) (relay.ErrorCode, string) {
 		return relay.CodeTLSFailure, handshakeMessage(failed.err)
 	case failed != nil:
 		return relay.CodeConnectionFailed, connectMessage(failed.err)
+	case isTLS(err):
+		// With TLS 1.3 a server judges our side of the handshake, such as a
+		// certificate that we do not have, after we have ended it.
+		return relay.CodeTLSFailure, handshakeMessage(err)
 	}
 	return relay.CodeConnectionFailed, exchangeMessage(err)
 }
@@ -46,6 +52,15 @@ func isTimeout(err error) bool {
 	}
 	var t net.Error
 	return errors.As(err, &t) && t.Timeout()
+}
+
+// isTLS reports whether an error is one of the TLS protocol, whenever it came.
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "remote error" || op.Op == "local error") // how crypto/tls reports alerts
 }
 
 func timeoutMessage(failed *stepError) string {
@@ -116,10 +131,27 @@ func exchangeMessage(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "The attempt was interrupted."
+	case errors.Is(err, errHeaderSize):
+		return "The header of the endpoint's answer is too large."
+	case errors.Is(err, errEarly):
+		return "The endpoint answered before it was sent a request."
+	case errors.Is(err, errInterim):
+		return "The endpoint sent too many interim answers (1xx)."
+	case isProtocol(err):
+		return "The endpoint's answer has a malformed header line."
+	case strings.HasPrefix(err.Error(), "malformed HTTP"):
+		return "The endpoint's answer does not begin with a valid HTTP status line."
+	case strings.Contains(err.Error(), "Content-Length"), strings.Contains(strings.ToLower(err.Error()), "transfer encoding"):
+		return "The endpoint's answer does not say clearly where its body ends."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "The endpoint closed the connection before its answer was complete."
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "The connection was reset."
 	}
 	return "The connection failed, or the answer was not valid HTTP."
+}
+
+func isProtocol(err error) bool {
+	_, ok := errors.AsType[textproto.ProtocolError](err)
+	return ok
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -39,6 +40,8 @@ type Config struct {
 	Timeout time.Duration
 	// MaxConnAge is how old a connection may be when a call is put on it. 60 s.
 	MaxConnAge time.Duration
+	// MaxIdle is how many idle connections are kept in all. 512.
+	MaxIdle int
 	// Resolver looks a name up. nil: net.DefaultResolver, without its search
 	// domains unless AllowPrivate.
 	Resolver func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -56,10 +59,10 @@ type Client struct {
 	// dialContext connects to an address; in tests, to another one.
 	dialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu        sync.Mutex
-	transport *http.Transport // replaced when it is MaxConnAge old
-	born      time.Time
-	used      time.Time
+	pool *pool
+
+	mu   sync.Mutex
+	used time.Time
 }
 
 // New returns a Client. It reads the system's certificate authorities, which
@@ -74,6 +77,9 @@ func New(cfg Config) *Client {
 	if cfg.MaxConnAge <= 0 {
 		cfg.MaxConnAge = time.Minute
 	}
+	if cfg.MaxIdle <= 0 {
+		cfg.MaxIdle = MaxIdle
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -84,7 +90,7 @@ func New(cfg Config) *Client {
 		// Without them the handshake reports the cause again.
 		cfg.RootCAs, _ = x509.SystemCertPool()
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{cfg: cfg, pool: newPool(cfg.MaxIdle, min(cfg.MaxIdle, MaxIdlePerHost))}
 	c.tls = &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		RootCAs:            cfg.RootCAs,
@@ -97,24 +103,27 @@ func New(cfg Config) *Client {
 
 // Do makes a call and returns the answer, whatever its status: a redirect is not
 // followed, and one to another protocol has no body. The caller reads a bounded
-// part of the body and closes it; a body read to its end keeps the connection for
-// the next call. Timeout runs until the body is closed. Classify says what an
-// error means, also one of reading the body.
+// part of the body and closes it. Timeout runs until the body is closed. Classify
+// says what an error means, also one of reading the body; one that wraps
+// ErrShortage says nothing about the destination.
 //
-// A connection that the server has closed meanwhile, or that died while the
-// process was frozen, is replaced and the request sent again if it can be
-// repeated: it has GetBody (http.NewRequest sets it for the usual readers) and,
-// unless its method is idempotent, an Idempotency-Key header, which is not sent
-// when its value is nil: req.Header["Idempotency-Key"] = nil.
+// A connection is kept for the next call of the same owner (see WithOwner) only
+// after a 2xx whose body was read to an end that the answer itself names, with
+// nothing beyond it. If a kept connection turns out to be dead before anything of
+// an answer came, the request is sent once more, on a new connection, provided
+// that it has no body or GetBody (http.NewRequest sets it for the usual readers).
+// So one call writes at most two requests.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if err := c.cfg.CheckURL(req.URL.String()); err != nil {
 		if req.Body != nil {
-			req.Body.Close() // as the transport would
+			req.Body.Close()
 		}
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
-	resp, err := c.current().RoundTrip(req.WithContext(ctx))
+	c.touch()
+	owner, _ := ctx.Value(ownerKey{}).(string)
+	resp, err := c.exchange(ctx, connKey{owner, req.URL.Scheme, hostport(req.URL)}, req.WithContext(ctx))
 	if err != nil {
 		cancel()
 		return nil, err
@@ -125,25 +134,40 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		return nil, errStatus
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		// Its body is the connection itself, which the transport has let go of: no
-		// deadline would end a read of it.
+		// Its body is whatever the other protocol says, without an end.
 		resp.Body.Close()
 		resp.Body = http.NoBody
 	}
-	resp.Body = &body{resp.Body, cancel}
+	resp.Body = &cancelling{resp.Body, cancel}
 	return resp, nil
 }
 
-// body ends the call's context when the body is closed.
-type body struct {
+// cancelling ends the call's context when the body is closed.
+type cancelling struct {
 	io.ReadCloser
 	cancel context.CancelFunc
 }
 
-func (b *body) Close() error {
+func (b *cancelling) Close() error {
 	err := b.ReadCloser.Close()
 	b.cancel()
 	return err
+}
+
+type ownerKey struct{}
+
+// WithOwner returns a context for the calls of one owner: no connection is ever
+// shared by two of them.
+func WithOwner(ctx context.Context, owner string) context.Context {
+	return context.WithValue(ctx, ownerKey{}, owner)
+}
+
+func hostport(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // Thaw is called at the start of each invocation of a function that may have
@@ -153,55 +177,22 @@ func (c *Client) Thaw(now time.Time) {
 	now = now.Round(0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.transport != nil && now.Sub(c.used) > thawAfter {
-		c.transport.CloseIdleConnections()
+	if now.Sub(c.used) > thawAfter {
+		c.pool.closeIdle()
 	}
+	c.used = now
+}
+
+// touch notes that the client is in use.
+func (c *Client) touch() {
+	now := c.wall()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.used = now
 }
 
 // CloseIdle closes the connections that are not in use.
-func (c *Client) CloseIdle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.transport != nil {
-		c.transport.CloseIdleConnections()
-	}
-}
-
-// current returns the transport for a call. One that has reached MaxConnAge is
-// retired with its connections: idle ones close now, those in use when their
-// call ends, because a transport whose idle connections were closed keeps none
-// until it gets another call. So no call is put on a connection older than that.
-func (c *Client) current() *http.Transport {
-	// Round strips the monotonic clock, which stands still in a frozen process.
-	now := c.cfg.Now().Round(0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if age := now.Sub(c.born); c.transport == nil || age >= c.cfg.MaxConnAge || age < 0 {
-		if c.transport != nil {
-			c.transport.CloseIdleConnections()
-		}
-		c.transport, c.born = c.newTransport(), now
-	}
-	c.used = now
-	return c.transport
-}
-
-func (c *Client) newTransport() *http.Transport {
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                  nil, // none, whatever the environment says
-		DialContext:            c.dial,
-		DialTLSContext:         c.dialTLS,
-		Protocols:              &http1,
-		DisableCompression:     true,
-		MaxIdleConns:           MaxIdle,
-		MaxIdleConnsPerHost:    MaxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: MaxHeaderBytes,
-	}
-}
+func (c *Client) CloseIdle() { c.pool.closeIdle() }
 
 func systemResolver(search bool) func(context.Context, string) ([]netip.Addr, error) {
 	return func(ctx context.Context, host string) ([]netip.Addr, error) {

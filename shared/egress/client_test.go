@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -82,13 +83,13 @@ func post(t *testing.T, c *Client, url, body string) (*http.Response, string, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header["Idempotency-Key"] = nil
 	resp, err := c.Do(req)
 	if err != nil {
 		return nil, "", err
 	}
-	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	time.Sleep(settle + settle/5) // a connection that was kept rests before its next call
 	return resp, string(b), err
 }
 

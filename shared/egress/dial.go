@@ -37,31 +37,24 @@ func (e *stepError) Error() string { return string(e.step) + ": " + e.err.Error(
 
 func (e *stepError) Unwrap() error { return e.err }
 
-// dial connects to a checked address of a host.
-func (c *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
-	defer cancel()
-	return c.connect(ctx, hostport)
-}
-
-// dialTLS is dial and the TLS handshake, within one ConnectTimeout.
-func (c *Client) dialTLS(ctx context.Context, _, hostport string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
-	defer cancel()
-	raw, err := c.connect(ctx, hostport)
+// dialTLS connects to a checked address of a host and makes the TLS handshake. It
+// returns the connection, and the one below it.
+func (c *Client) dialTLS(ctx context.Context, hostport string) (conn, raw net.Conn, err error) {
+	raw, err = c.connect(ctx, hostport)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cfg := c.tls.Clone()
 	cfg.ServerName, _, _ = net.SplitHostPort(hostport)
-	conn := tls.Client(raw, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	secured := tls.Client(raw, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, &stepError{stepHandshake, err}
+		return nil, nil, &stepError{stepHandshake, err}
 	}
-	return conn, nil
+	return secured, raw, nil
 }
 
+// connect connects to a checked address of a host.
 func (c *Client) connect(ctx context.Context, hostport string) (net.Conn, error) {
 	host, portText, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -82,6 +75,9 @@ func (c *Client) connect(ctx context.Context, hostport string) (net.Conn, error)
 		conn, err := c.dialOne(ctx, netip.AddrPortFrom(addr, uint16(port)), len(addrs)-i)
 		if err == nil {
 			return conn, nil
+		}
+		if shortageOf(err, addr.Is6()) {
+			return nil, &short{err}
 		}
 		// A machine without IPv6 says so at once; what IPv4 met tells more.
 		if worst == nil || errors.Is(worst, syscall.ENETUNREACH) {
@@ -120,6 +116,9 @@ func (c *Client) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 		addrs = append(addrs, addr)
 	} else {
 		if addrs, err = c.cfg.Resolver(ctx, host); err != nil {
+			if shortageOf(err, false) {
+				return nil, &short{err}
+			}
 			return nil, &stepError{stepResolve, err}
 		}
 		if len(addrs) == 0 {

@@ -195,15 +195,15 @@ func TestFailuresHaveTheirCodesAndNoAddresses(t *testing.T) {
 		},
 		{
 			"not HTTP", "http", nil, rawServer(t, answer("220 smtp.internal ESMTP\r\n")), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+			relay.CodeConnectionFailed, "The endpoint's answer does not begin with a valid HTTP status line.",
 		},
 		{
 			"header too large", "http", nil, rawServer(t, answer("HTTP/1.1 200 OK\r\n"+strings.Repeat("X: "+strings.Repeat("y", 1000)+"\r\n", 200)+"\r\n")), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+			relay.CodeConnectionFailed, "The header of the endpoint's answer is too large.",
 		},
 		{
 			"endless interim answers", "http", nil, rawServer(t, answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n", 10_000))), nil,
-			relay.CodeConnectionFailed, "The connection failed, or the answer was not valid HTTP.",
+			relay.CodeConnectionFailed, "The endpoint sent too many interim answers (1xx).",
 		},
 		{"drips its body", "http", nil, rawServer(t, func(c net.Conn) {
 			answer("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")(c)
@@ -302,8 +302,8 @@ func TestEveryAddressGetsItsShareOfTheTime(t *testing.T) {
 			}
 			return client, nil
 		}
-		conn, err := c.dial(t.Context(), "tcp", "example.com:443")
-		if err != nil || conn != client {
+		conn, err := c.open(t.Context(), connKey{scheme: "http", hostport: "example.com:443"}, time.Now())
+		if err != nil || conn.Conn != client {
 			t.Fatalf("got %v, %v", conn, err)
 		}
 		want := []try{
@@ -331,7 +331,7 @@ func TestConnectingEndsInTime(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		_, last = c.dial(t.Context(), "tcp", "example.com:443")
+		_, last = c.open(t.Context(), connKey{scheme: "http", hostport: "example.com:443"}, time.Now())
 		if took := time.Since(start); took != 3*time.Second || tries != 3 {
 			t.Errorf("took %s and %d tries, want 3s and 3", took, tries)
 		}

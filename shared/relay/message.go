@@ -110,11 +110,12 @@ func (m Message) Outgoing(now time.Time) Outgoing {
 	if m.EndpointID != "" {
 		group = m.EndpointID
 	}
-	return Outgoing{Body: m.Encode(), Delay: Hop(m.dueBy(), now), Group: group}
+	return Outgoing{Body: m.Encode(), Delay: Hop(m.ActAt(), now), Group: group}
 }
 
-// dueBy is the later of DueAt and NotBefore.
-func (m Message) dueBy() time.Time {
+// ActAt returns when to act on the message: at DueAt, or when it is held back
+// beyond that, at NotBefore.
+func (m Message) ActAt() time.Time {
 	if m.NotBefore.After(m.DueAt) {
 		return m.NotBefore
 	}

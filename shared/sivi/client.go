@@ -101,6 +101,9 @@ func (c *Client) Status(ctx context.Context, apiKey relay.Secret, api, requestID
 
 // outOfReach keeps of a transport's error what says nothing about our network.
 func outOfReach(err error) error {
+	if errors.Is(err, egress.ErrShortage) {
+		return err // says nothing about Sivi
+	}
 	_, message := egress.Classify(err)
 	return fmt.Errorf("%w: %s", ErrUnreachable, message)
 }

@@ -53,7 +53,7 @@ func (w *World) recorded(a relay.Attempt, existing *relay.Attempt) {
 	if a.Number > 1 && a.CreatedAt.Before(a.DueAt) {
 		w.violatedf("%s was made at %v, before it was due at %v", what, a.CreatedAt, a.DueAt)
 	}
-	gaveUp := a.Status == relay.AttemptFailed && a.HTTPStatus == 0 && a.Final && a.ErrorCode == relay.CodeTimeout
+	gaveUp := a.Status == relay.AttemptFailed && a.HTTPStatus == 0 && a.Final && a.ErrorCode == relay.CodeExpired
 	switch {
 	case a.Status == relay.AttemptSkipped:
 		if !a.Final {
