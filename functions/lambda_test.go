@@ -180,7 +180,7 @@ func TestASignedCallBecomesARecordedAttemptThroughTheBuiltLambdas(t *testing.T) 
 	}
 	// The second time it is a redelivery: what happened is on record.
 	for range 2 {
-		if out := dispatcher.invoke(t, batch, 60*time.Second); out.failed || string(out.payload) != `{"batchItemFailures":null}` {
+		if out := dispatcher.invoke(t, batch, 60*time.Second); out.failed || string(out.payload) != `{"batchItemFailures":[]}` {
 			t.Fatalf("got %s", out.payload)
 		}
 		attempts, _, err := d.store.Attempts(ctx, webhook, relay.AttemptFilter{}, relay.Page{Limit: 10})
@@ -220,7 +220,7 @@ func TestWhatCannotBeDecodedGoesToTheDeadLettersAndTheRestGoesOn(t *testing.T) {
 	if len(batch.Records) != 2 {
 		t.Fatalf("%d messages on the queue, want 2", len(batch.Records))
 	}
-	if out := start(t, "dispatcher", d.env).invoke(t, batch, 60*time.Second); out.failed || string(out.payload) != `{"batchItemFailures":null}` {
+	if out := start(t, "dispatcher", d.env).invoke(t, batch, 60*time.Second); out.failed || string(out.payload) != `{"batchItemFailures":[]}` {
 		t.Fatalf("got %s", out.payload)
 	}
 	if _, dead := d.count(t, d.urls.EventsDead); dead != "1" {

@@ -45,7 +45,9 @@ func (f function) invoke(ctx context.Context, ev events.SQSEvent) (events.SQSEve
 		}
 		batch[i] = sqsqueue.Message(r.MessageId, r.ReceiptHandle, r.Body, r.Attributes)
 	}
-	var resp events.SQSEventResponse
+	// An empty list says that all went well, null says nothing: not every reader of
+	// it takes the one for the other.
+	resp := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for _, id := range l.handle(ctx, l.queue, batch) {
 		resp.BatchItemFailures = append(resp.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
 	}

@@ -143,6 +143,10 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // authorize finds the key of the Authorization header and asks it for a scope.
 func (s *server) authorize(c *call, scope relay.Scope) error {
+	if len(c.r.Header.Values("Authorization")) > 1 {
+		// A gateway would join them; no two readers would take the same one.
+		return &relay.Error{Kind: relay.KindKeyInvalid, Detail: "There is more than one Authorization header: send one."}
+	}
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {

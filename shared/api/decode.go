@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -73,9 +75,9 @@ func declaredJSON(h http.Header) bool {
 // An object is the JSON object of a body whose fields are taken one by one. It
 // keeps the first thing that is wrong until done asks for it.
 type object struct {
-	body   []byte                     // as it came
-	fields map[string]json.RawMessage // a name that is given twice: the last
-	names  []string                   // in order of appearance
+	body   []byte // as it came
+	fields map[string]json.RawMessage
+	names  []string // in order of appearance
 	err    error
 }
 
@@ -110,9 +112,11 @@ func parseObject(body []byte) (*object, error) {
 			return nil, wrong()
 		}
 		text := name.(string)
-		if _, twice := o.fields[text]; !twice {
-			o.names = append(o.names, text)
+		if _, twice := o.fields[text]; twice {
+			name := relay.Printable(cut(text, 64))
+			return nil, relay.Invalid(name, "The field %q is given twice.", name)
 		}
+		o.names = append(o.names, text)
 		o.fields[text] = raw
 	}
 	if _, err := dec.Token(); err != nil {
@@ -195,7 +199,7 @@ func (o *object) done() error {
 	var unknown []string
 	for _, name := range o.names {
 		if _, left := o.fields[name]; left {
-			unknown = append(unknown, cut(name, 64))
+			unknown = append(unknown, relay.Printable(cut(name, 64)))
 		}
 	}
 	switch {
@@ -267,12 +271,18 @@ func asciiFrom(s string, first byte) bool {
 
 func anInteger(lo, hi int) parser[int] {
 	return func(param string, raw json.RawMessage) (int, error) {
-		var n int
-		if isNull(raw) || json.Unmarshal(raw, &n) != nil || n < lo || n > hi {
+		// JSON has one kind of number: 1068.0 and 1e2 are whole ones. The bounds
+		// of every field are far within what a float64 holds exactly.
+		f, err := strconv.ParseFloat(string(raw), 64)
+		if !isNumber(raw) || err != nil || f != math.Trunc(f) || f < float64(lo) || f > float64(hi) {
 			return 0, relay.Invalid(param, "%s must be a whole number from %d to %d.", param, lo, hi)
 		}
-		return n, nil
+		return int(f), nil
 	}
+}
+
+func isNumber(raw json.RawMessage) bool {
+	return len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9')
 }
 
 // oneOf reads one of a few words.

@@ -96,7 +96,6 @@ func TestBodiesThatAreTaken(t *testing.T) {
 	for name, body := range map[string]string{
 		"a name of 100 characters":      strings.Replace(newEndpoint, "Production webhook", strings.Repeat("é", 100), 1),
 		"space around":                  "\n\t " + newEndpoint + " \r\n",
-		"a name that is given twice":    strings.Replace(newEndpoint, "{", `{"name":7,`, 1),
 		"escapes in a name of a field":  strings.Replace(newEndpoint, `"name"`, `"n\u0061me"`, 1),
 		"types that are there twice":    strings.Replace(newEndpoint, `"generation.failed"`, `"generation.succeeded"`, 1),
 		"every optional field":          strings.Replace(newEndpoint, "{", `{"format":"sivi","signatures":["standard","rivya"],"source_ids":[],"status":"disabled",`, 1),
@@ -142,6 +141,10 @@ func TestQueriesThatAreRefused(t *testing.T) {
 		{"POST", "/api/v1/webhooks/" + id + "/replay?dry_run=1", "dry_run"},
 		{"POST", "/api/v1/webhooks/" + id + "/replay?dryrun=true", "dryrun"},
 		{"DELETE", "/api/v1/webhooks/" + id + "?force=true", "force"},
+		{"GET", "/api/v1/webhook-events?until=", "until"},
+		{"GET", deliveries + "?status=", "status"},
+		{"GET", "/api/v1/webhooks?limit=", "limit"},
+		{"GET", "/api/v1/webhooks?\u202e=1", `\u202e`},
 	} {
 		body := ""
 		if c.method == "POST" {
@@ -149,9 +152,54 @@ func TestQueriesThatAreRefused(t *testing.T) {
 		}
 		w.call(c.method, c.path, body).refused(relay.KindValidation, c.param)
 	}
-	w.call("GET", deliveries+"?status=&final=&event_id=&limit=&cursor=", "").is(200)
+	w.call("GET", deliveries+"?cursor=", "").is(200)
 	w.call("GET", "/api/v1/webhook-events?since=2026-05-11T02:00:00%2B02:00&until=2026-05-11T00:00:00.001Z", "").is(200)
 	if len(queued(t, w.retries)) != 0 || w.stored(id).Deleted() {
 		t.Error("a refused call did something")
+	}
+}
+
+func TestAFieldThatIsGivenTwiceIsRefusedByItsName(t *testing.T) {
+	w := newWorld(t)
+	for body, param := range map[string]string{
+		strings.Replace(newEndpoint, "{", `{"name":"x",`, 1):      "name",
+		strings.Replace(newEndpoint, "{", `{"url":null,`, 1):      "url",
+		strings.Replace(newEndpoint, "{", `{"n\u0061me":"x",`, 1): "name",
+		`{"\u001b[31m":1,"\u001b[31m":2}`:                         `\u001b[31m`,
+	} {
+		w.call("POST", "/api/v1/webhooks", body).refused(relay.KindValidation, param)
+	}
+	w.call("POST", "/api/v1/webhook-events", `{"type":"a.b","data":{},"type":"c.d"}`).refused(relay.KindValidation, "type")
+}
+
+func TestAWholeNumberMayBeWrittenInEachOfItsForms(t *testing.T) {
+	w := newWorld(t)
+	id := w.createEndpoint()
+	for _, n := range []string{"1068.0", "1e2", "0.5e1", "604800.000", "-0", "1E+2"} {
+		w.call("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"overlap_seconds":`+n+`}`).is(200)
+	}
+	for _, n := range []string{"0.5", "1e-1", "1e300", "604801", "-1", `"7"`, "null", "true", "1e999999999", "604800.0000001"} {
+		w.call("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"overlap_seconds":`+n+`}`).refused(relay.KindValidation, "overlap_seconds")
+	}
+}
+
+func TestTwoKeysAreNone(t *testing.T) {
+	w := newWorld(t)
+	for name, values := range map[string][]string{
+		"the same twice":    {"Bearer " + w.key.Reveal(), "Bearer " + w.key.Reveal()},
+		"right, then wrong": {"Bearer " + w.key.Reveal(), "Bearer x"},
+		"empty, then right": {"", "Bearer " + w.key.Reveal()},
+		"joined":            {"Bearer " + w.key.Reveal() + ", Bearer " + w.key.Reveal()},
+	} {
+		r := w.request(w.key, "GET", "/api/v1/webhooks", "")
+		r.Header["Authorization"] = values
+		if a := w.send(r); a.status != 401 {
+			t.Errorf("%s: %d", name, a.status)
+		}
+	}
+	r := w.request(w.key, "POST", "/general/update-webhook", `{"webhookUrl":"https://example.com/x"}`)
+	r.Header["Sivi-Api-Key"] = []string{w.key.Reveal(), w.key.Reveal()}
+	if a := w.send(r); a.status != 401 {
+		t.Errorf("two sivi-api-key headers: %d", a.status)
 	}
 }

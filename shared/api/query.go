@@ -12,7 +12,8 @@ import (
 
 // parseQuery reads the query, whose parameters must be among those allowed: a
 // misspelt filter must not answer with everything, nor a misspelt dry_run start
-// a replay. A parameter with an empty value counts as absent.
+// a replay. A parameter without a value is
+// refused: what was meant cannot be told.
 func (c *call) parseQuery(allowed []string) error {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -20,7 +21,7 @@ func (c *call) parseQuery(allowed []string) error {
 	}
 	c.query = url.Values{}
 	for name, vs := range values {
-		shown := cut(name, 64)
+		shown := relay.Printable(cut(name, 64))
 		if !slices.Contains(allowed, name) {
 			if len(allowed) == 0 {
 				return relay.Invalid(shown, "This call takes no query parameters.")
@@ -30,9 +31,10 @@ func (c *call) parseQuery(allowed []string) error {
 		if len(vs) > 1 {
 			return relay.Invalid(name, "%s is given more than once.", name)
 		}
-		if vs[0] != "" {
-			c.query[name] = vs
+		if vs[0] == "" && name != "cursor" { // an empty cursor asks for the first page
+			return relay.Invalid(name, "%s has no value: give it one or leave it out.", name)
 		}
+		c.query[name] = vs
 	}
 	return nil
 }

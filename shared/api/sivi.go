@@ -46,6 +46,9 @@ func siviFailure(_ *call, e *relay.Error) answer {
 // updateWebhook makes or updates the one endpoint that belongs to the key of the
 // sivi-api-key header.
 func (s *server) updateWebhook(c *call) (answer, error) {
+	if len(c.r.Header.Values("sivi-api-key")) > 1 {
+		return answer{}, &relay.Error{Kind: relay.KindKeyInvalid, Detail: "There is more than one sivi-api-key header."}
+	}
 	if err := s.identify(c, relay.Secret(c.r.Header.Get("sivi-api-key"))); err != nil {
 		return answer{}, err
 	}

@@ -46,6 +46,7 @@ type bench struct {
 	sendErr error
 	onSend  func(context.Context)
 	log     bytes.Buffer
+	bodies  *Bodies
 	relay.Queue
 }
 
@@ -80,6 +81,15 @@ func newBench(tb testing.TB) *bench {
 	logger := slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.Handler = New(Config{Sources: b, Events: b, Keys: b.keys, Now: now, Log: telemetry.New(logger, now)})
 	return b
+}
+
+// bounded gives the receiver a bound on the bodies in hand.
+func (b *bench) bounded(total int64) *Bodies {
+	b.bodies = NewBodies(total)
+	rc := b.Handler.(*receiver).Config
+	rc.Bodies = b.bodies
+	b.Handler = New(rc)
+	return b.bodies
 }
 
 func (b *bench) IngestSource(ctx context.Context, id string) (relay.Source, error) {

@@ -32,12 +32,10 @@
 package receiver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -58,8 +56,11 @@ type Config struct {
 	Events relay.Queue
 	// Keys opens the signing secrets that sources are stored with.
 	Keys *seal.Keyring
-	Now  func() time.Time
-	Log  *telemetry.Log // nil: none
+	// Bodies bounds the bodies in hand; nil: there is no bound, as in a function
+	// that is given one call at a time.
+	Bodies *Bodies
+	Now    func() time.Time
+	Log    *telemetry.Log // nil: none
 }
 
 // Bounds of what is waited for, so that a caller always gets an answer before
@@ -93,6 +94,10 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", c.id)
 
 	ev, err := rc.receive(w, r, c)
+	// What is left of a body is not waited for: the server reads on after the
+	// answer, and would hold the connection for whoever never sends it. For the
+	// next call it sets a deadline of its own.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowAfter))
 	if err != nil {
 		rc.refuse(w, r, c, err)
 		return
@@ -125,11 +130,13 @@ func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (re
 	c.line.Set(slog.String("source_id", src.ID), slog.String("account", src.Account), slog.String("provider", string(src.Provider)))
 
 	var ev relay.Event
+	done := func() {}
+	defer func() { done() }()
 	if src.Provider == relay.Rivya {
-		ev, err = rc.rivya(w, r, c, src)
+		ev, done, err = rc.rivya(w, r, c, src)
 		ev.Key = relay.EventKey(src.ID, ev.ID)
 	} else {
-		ev, err = rc.sivi(w, r, c, src)
+		ev, done, err = rc.sivi(w, r, c, src)
 	}
 	if err != nil {
 		return relay.Event{}, err
@@ -191,23 +198,6 @@ func plausibleSource(id string) bool {
 		}
 	}
 	return true
-}
-
-// read returns the body, or a refusal when it is larger than an event may be.
-func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// What the caller declares is believed for a little only: memory follows the
-	// bytes that come.
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, relay.MaxPayload))
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
-		return nil, tooLarge()
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, refusal("body_cut", relay.KindValidation, "The body did not come completely.")
-	}
-	return body.Bytes(), nil
 }
 
 // accept makes the event durable. The caller may have hung up by now: Sivi never

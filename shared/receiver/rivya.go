@@ -21,37 +21,66 @@ const (
 )
 
 // rivya proves and reads a call of a Rivya source.
-func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src relay.Source) (relay.Event, error) {
+func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src relay.Source) (ev relay.Event, done func(), err error) {
+	none := func() {}
 	secrets, err := rc.secrets(src, c)
 	if err != nil {
-		return relay.Event{}, err
+		return ev, none, err
 	}
 	// A gateway joins repeated headers with commas: so here too, or one call
-	// would be judged in two ways.
-	sig, timestamp := header(r, headerSignature), header(r, headerTimestamp)
-	if sig == "" || timestamp == "" {
-		return relay.Event{}, unsigned(signature.ErrMissing)
+	// would be judged in two ways. What can be judged without the body is judged
+	// before it is read.
+	sig, timestamp := header(r, headerSignature), once(header(r, headerTimestamp))
+	if err := signature.PrecheckRivya(sig, timestamp, c.now); err != nil {
+		return ev, none, unsigned(err)
 	}
-	body, err := read(w, r)
+	body, done, err := rc.read(w, r, c, false)
 	if err != nil {
-		return relay.Event{}, err
+		return ev, done, err
 	}
 	if err := signature.VerifyRivya(sig, timestamp, body, c.now, secrets...); err != nil {
-		return relay.Event{}, unsigned(err)
+		return ev, done, unsigned(err)
 	}
 
 	id, typ, err := parseRivya(body)
 	if err != nil {
-		return relay.Event{}, err
+		return ev, done, err
 	}
-	// The header is not signed. Blanks around a header's value are not part of it.
-	if told := header(r, headerID); told != "" && told != strings.Trim(id, " ") {
-		return relay.Event{}, refusal("id_mismatch", relay.KindValidation, headerID+" is not the id of the body.")
+	// The header is not signed.
+	if told := header(r, headerID); told != "" && !repeats(told, id) {
+		return ev, done, refusal("id_mismatch", relay.KindValidation, headerID+" is not the id of the body.")
 	}
 	return relay.Event{
 		ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
 		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body),
-	}, nil
+	}, done, nil
+}
+
+// once returns the one value of a header whose equal values a proxy has
+// repeated, and any other text as it is.
+func once(joined string) string {
+	first, rest, more := strings.Cut(joined, ",")
+	if first = strings.TrimSpace(first); more && repeats(rest, first) {
+		return first
+	}
+	return joined
+}
+
+// repeats reports whether a header says value, once or joined several times. A
+// value may have commas of its own.
+func repeats(joined, value string) bool {
+	for {
+		rest, ok := strings.CutPrefix(strings.Trim(joined, " \t"), value)
+		if !ok || value == "" {
+			return false
+		}
+		if rest = strings.Trim(rest, " \t"); rest == "" {
+			return true
+		}
+		if joined, ok = strings.CutPrefix(rest, ","); !ok {
+			return false
+		}
+	}
 }
 
 // secrets opens the secrets that are valid now: the newest first.
@@ -120,11 +149,14 @@ func parseRivya(body []byte) (id, typ string, err error) {
 	}
 	id, ok := rawjson.String(fields[0])
 	if !ok || !relay.ValidEventID(id) {
-		return no("its id must be a string of 1 to 128 printable ASCII characters")
+		return no("its id must be a string of 1 to 128 printable ASCII characters, without a blank at either end, and not . or ..")
 	}
 	typ, ok = rawjson.String(fields[1])
 	if !ok || !relay.ValidEventType(typ) {
 		return no("its type must be a name like generation.succeeded")
+	}
+	if relay.ReservedType(typ) && typ != relay.TypeTest {
+		return no("types that begin with endpoint. or webhook. are not a provider's, but for webhook.test")
 	}
 	return id, typ, nil
 }

@@ -81,7 +81,16 @@ func TestWhichSignaturesAreGood(t *testing.T) {
 		{"no signature", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) { h.Del(headerSignature) }, 401},
 		{"no timestamp", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) { h.Del(headerTimestamp) }, 401},
 		{"two timestamps", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) {
+			h.Add(headerTimestamp, strconv.FormatInt(start.Unix()+1, 10))
+		}, 401},
+		{"a timestamp that a proxy repeats", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) {
 			h.Add(headerTimestamp, h.Get(headerTimestamp))
+		}, 200},
+		{"a timestamp repeated and joined", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) {
+			h.Set(headerTimestamp, h.Get(headerTimestamp)+", "+h.Get(headerTimestamp))
+		}, 200},
+		{"a timestamp and its beginning", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) {
+			h.Set(headerTimestamp, h.Get(headerTimestamp)+","+h.Get(headerTimestamp)[:5])
 		}, 401},
 		{"a timestamp in words", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) { h.Set(headerTimestamp, "now") }, 401},
 		{"another timestamp", "src_rivya", 0, []relay.Secret{rivyaSecret}, func(h http.Header) {
@@ -146,8 +155,21 @@ func TestTheHeaderIDMustBeTheBodysOnceTheProofIsRight(t *testing.T) {
 	b.wantError(t, b.do(r), 401, relay.KindSignatureInvalid)
 
 	r = signed(t, "src_rivya", rivyaBody, start, rivyaSecret)
-	r.Header[headerID] = []string{"evt_1", "evt_1"}
+	r.Header[headerID] = []string{"evt_1", "evt_2"}
 	b.wantError(t, b.do(r), 400, relay.KindValidation)
+
+	b.sent = nil
+	for _, repeated := range [][]string{{"evt_1", "evt_1"}, {"evt_1,evt_1"}, {" evt_1 ", "evt_1", "evt_1"}} {
+		r = signed(t, "src_rivya", rivyaBody, start, rivyaSecret)
+		r.Header[headerID] = repeated
+		wantAccepted(t, b.do(r), "evt_1")
+	}
+	b.sent = nil
+	for _, other := range []string{"evt_1evt_1", "evt_1,", "evt_1,evt_", ",evt_1", "evt_1;evt_1"} {
+		r = signed(t, "src_rivya", rivyaBody, start, rivyaSecret)
+		r.Header.Set(headerID, other)
+		b.wantError(t, b.do(r), 400, relay.KindValidation)
+	}
 
 	r = signed(t, "src_rivya", rivyaBody, start, rivyaSecret)
 	r.Header.Del(headerID)

@@ -9,26 +9,26 @@ import (
 )
 
 // sivi proves and reads a call of a Sivi source.
-func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src relay.Source) (relay.Event, error) {
+func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src relay.Source) (ev relay.Event, done func(), err error) {
 	if !tokenFits(c, src) {
-		return relay.Event{}, refusal("token", relay.KindTokenInvalid, "The token in the URL is not this source's.")
+		return ev, func() {}, refusal("token", relay.KindTokenInvalid, "The token in the URL is not this source's.")
 	}
-	body, err := read(w, r)
+	body, done, err := rc.read(w, r, c, true)
 	if err != nil {
-		return relay.Event{}, err
+		return ev, done, err
 	}
 	said, err := sivi.Parse(body)
 	if err != nil {
-		return relay.Event{}, refusal("body", relay.KindValidation, "The body is no event: "+err.Error()+".")
+		return ev, done, refusal("body", relay.KindValidation, "The body is no event: "+err.Error()+".")
 	}
-	ev := relay.Event{
+	ev = relay.Event{
 		ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
 		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body),
 	}
 	if said.Terminal && src.APIKey != "" && (src.Confirm == relay.ConfirmPrefer || src.Confirm == relay.ConfirmRequire) {
 		ev.Confirm = src.Confirm
 	}
-	return ev, nil
+	return ev, done, nil
 }
 
 // tokenFits compares hashes, so that neither the token's length nor the place

@@ -98,8 +98,15 @@ func ValidAttemptID(id string) bool {
 }
 
 // ValidEventID reports whether id can be an event's: 1 to 128 printable ASCII
-// characters (contract section 1).
+// characters, no blank at either end, which a header would lose, and neither .
+// nor .., which a path would (contract section 1).
 func ValidEventID(id string) bool {
+	return storedEventID(id) && id[0] != ' ' && id[len(id)-1] != ' ' && id != "." && id != ".."
+}
+
+// storedEventID reports whether id can be that of an event on a store or queue,
+// which an earlier version may have taken.
+func storedEventID(id string) bool {
 	if len(id) == 0 || len(id) > 128 {
 		return false
 	}
@@ -131,7 +138,7 @@ func CutEventKey(key string) (id, source string) {
 // valid ID, or a valid ID.
 func ValidEventKey(key string) bool {
 	id, source := CutEventKey(key)
-	return ValidEventID(id) && len(source) <= 64
+	return storedEventID(id) && len(source) <= 64
 }
 
 // NewMID returns a fresh message identifier of 26 characters and 130 random

@@ -289,7 +289,7 @@ func (m Message) check() error {
 	}
 	switch m.Kind {
 	case MessageEvent:
-		if m.Event == nil || !ValidEventID(m.Event.ID) || m.Event.CreatedAt.IsZero() {
+		if m.Event == nil || !storedEventID(m.Event.ID) || m.Event.CreatedAt.IsZero() {
 			return missing("event")
 		}
 	case MessageAttempt:

@@ -60,6 +60,17 @@ func VerifyRivya(header, timestamp string, body []byte, now time.Time, secrets .
 	return nil
 }
 
+// PrecheckRivya returns what VerifyRivya would say of the two headers whatever the
+// body is, so that a call which cannot be right is refused before its body is
+// read: ErrMissing, ErrMalformed, ErrStale, or nil.
+func PrecheckRivya(header, timestamp string, now time.Time) error {
+	var sums [MaxSignatures]sum
+	if _, err := candidates(header, "v1=", ',', decodeHex, &sums); err != nil {
+		return err
+	}
+	return parseTimestamp(timestamp, now)
+}
+
 func rivyaKey(s relay.Secret) ([]byte, error) {
 	text := s.Reveal()
 	if len(text) < MinRivyaSecret || len(text) > MaxRivyaSecret {
