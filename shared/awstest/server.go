@@ -114,8 +114,13 @@ func root(tb testing.TB) string {
 	}
 }
 
+// startLimit is how long a server may take until it answers. On a busy machine
+// that is many seconds.
+const startLimit = time.Minute
+
 // start runs a server on a free port until the end of the test and waits until
-// it answers. A port that another program took in between is tried again.
+// it answers. When another program took the port in between, it tries again
+// with another port.
 func start(tb testing.TB, command func(port string) *exec.Cmd) string {
 	tb.Helper()
 	var err error
@@ -140,8 +145,7 @@ func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
 	var output tail
 	cmd := command(port)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	dieWithParent(cmd)
-	if err := cmd.Start(); err != nil {
+	if err := startOwned(cmd); err != nil {
 		return "", err
 	}
 	var outcome error
@@ -159,10 +163,11 @@ func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
 	}
 
 	url := "http://127.0.0.1:" + port
-	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), startLimit)
 	defer cancel()
 	for {
-		if answers(ctx, url) {
+		// Whoever took the port may answer as well, so the first question is whose it is.
+		if listens(cmd.Process.Pid, port) && answers(ctx, url) {
 			tb.Cleanup(stop)
 			return url, nil
 		}
@@ -171,7 +176,7 @@ func try(tb testing.TB, command func(port string) *exec.Cmd) (string, error) {
 			return "", fmt.Errorf("%s ended before it answered: %w\n%s", cmd.Path, outcome, output.String())
 		case <-ctx.Done():
 			stop()
-			return "", fmt.Errorf("%s did not answer within 20 s\n%s", cmd.Path, output.String())
+			return "", fmt.Errorf("%s did not answer within %v\n%s", cmd.Path, startLimit, output.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
