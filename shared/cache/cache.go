@@ -8,6 +8,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -82,11 +83,14 @@ func (s *Store) UpdateEndpoint(ctx context.Context, e relay.Endpoint) error {
 // RevokeKey revokes a key.
 func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time, keep relay.Scope) (relay.Key, error) {
 	k, err := s.Store.RevokeKey(ctx, account, id, at, keep)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.keys.drop(k.Hash)
-	} else {
-		// Which key it may have revoked is not known.
-		s.keys.dropAll()
+	case errors.Is(err, relay.ErrNotFound), errors.Is(err, relay.ErrLastKey):
+		// Nothing has changed.
+	default:
+		// It may have taken effect all the same, and the hash is not known.
+		s.keys.dropWhere(func(k relay.Key) bool { return k.Account == account && k.ID == id })
 	}
 	return k, err
 }

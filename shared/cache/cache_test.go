@@ -24,6 +24,7 @@ type countingStore struct {
 	asked atomic.Int64
 	hold  chan struct{}
 	err   error
+	crash func()
 }
 
 func (s *countingStore) ask(ctx context.Context) error {
@@ -34,6 +35,9 @@ func (s *countingStore) ask(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	if s.crash != nil {
+		s.crash()
 	}
 	return s.err
 }

@@ -2,6 +2,9 @@ package cache
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -61,19 +64,27 @@ func (t *table[K, V]) value(ctx context.Context, k K, load func(context.Context,
 	}
 }
 
+// load asks for all who wait. When the question panics or ends its goroutine,
+// they get an error: nobody above could recover, and the process would end.
 func (t *table[K, V]) load(ctx context.Context, k K, e *entry[V], load func(context.Context, K) (V, error)) {
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
-	e.value, e.err = load(ctx, k)
-	if e.err != nil {
-		t.mu.Lock()
-		// Another entry may be there already: this one was dropped.
-		if t.entries[k] == e {
-			delete(t.entries, k)
+	e.err = errors.New("the question to the store ended without an answer")
+	defer func() {
+		if cause := recover(); cause != nil {
+			e.err = fmt.Errorf("the question to the store panicked: %v\n%s", cause, debug.Stack())
 		}
-		t.mu.Unlock()
-	}
-	close(e.done)
+		if e.err != nil {
+			t.mu.Lock()
+			// Another entry may be there already: this one was dropped.
+			if t.entries[k] == e {
+				delete(t.entries, k)
+			}
+			t.mu.Unlock()
+		}
+		close(e.done)
+	}()
+	e.value, e.err = load(ctx, k)
 }
 
 // stale reports whether an entry is too old, or made in the future of a clock
@@ -110,8 +121,19 @@ func (t *table[K, V]) drop(k K) {
 	delete(t.entries, k)
 }
 
-func (t *table[K, V]) dropAll() {
+// dropWhere forgets the answers that gone is true of, and every question that
+// is being asked, since it may be answered with one of them.
+func (t *table[K, V]) dropWhere(gone func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	clear(t.entries)
+	for k, e := range t.entries {
+		select {
+		case <-e.done:
+			if gone(e.value) {
+				delete(t.entries, k)
+			}
+		default:
+			delete(t.entries, k)
+		}
+	}
 }
