@@ -98,7 +98,7 @@ func (m *Memory) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 	}
 	live := 0
 	for _, other := range m.keys {
-		if other.Account == k.Account && other.RevokedAt.IsZero() {
+		if other.Account == k.Account && other.Check(m.now()) == nil {
 			live++
 		}
 	}

@@ -14,6 +14,7 @@ var accountPromises = []storePromise{
 	{"a key round-trips and is found by its hash", (*storeTest).keys},
 	{"keys are listed newest first through all pages", (*storeTest).keyList},
 	{"the limit of keys counts live ones and holds under concurrency", (*storeTest).keyLimit},
+	{"an expired key does not count towards the limit of keys", (*storeTest).expiredKeys},
 	{"revoking a key keeps its first time", (*storeTest).revoke},
 	{"the last live key with a scope cannot be revoked", (*storeTest).lastKey},
 	{"the last key survives concurrent revocations", (*storeTest).lastKeyTogether},
@@ -127,6 +128,20 @@ func (s *storeTest) keyLimit() {
 	s.must(err)
 	s.must(s.CreateKey(s.ctx, s.key(s.a, 50, relay.ScopeRead), limit))
 	s.fails("create a key at the limit", s.CreateKey(s.ctx, s.key(s.a, 51, relay.ScopeRead), limit), relay.ErrLimit)
+}
+
+func (s *storeTest) expiredKeys() {
+	const limit = 3
+	now := s.clock.Now()
+	past, present, future := s.key(s.a, 0, relay.ScopeRead), s.key(s.a, 1), s.key(s.a, 2, relay.ScopeKeys)
+	past.ExpiresAt, present.ExpiresAt, future.ExpiresAt = now.Add(-time.Hour), now, now.Add(time.Hour)
+	for _, k := range []relay.Key{past, present, future, s.key(s.a, 3), s.key(s.a, 4)} {
+		s.must(s.CreateKey(s.ctx, k, limit))
+	}
+	s.fails("create a key at the limit", s.CreateKey(s.ctx, s.key(s.a, 5), limit), relay.ErrLimit)
+	s.clock.Set(future.ExpiresAt)
+	s.must(s.CreateKey(s.ctx, s.key(s.a, 6), limit))
+	s.fails("create a key at the limit again", s.CreateKey(s.ctx, s.key(s.a, 7), limit), relay.ErrLimit)
 }
 
 // createTogether runs create n times, 8 at once, each to end well or with
