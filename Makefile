@@ -25,6 +25,12 @@ test: deps ## run every test but those of infra, with the AWS adapters on local 
 	$(GO) test $$($(GO) list ./... | grep -v '^hookferry/functions')
 	$(GO) test -p 1 ./functions/...
 
+N ?= 20
+
+.PHONY: test-busy
+test-busy: deps ## run make test N times beside two busy loops, and print the last line of each run
+	.ci/test-busy $(N) $(MAKE) --no-print-directory test
+
 RACE := $(addprefix ./shared/,relay/... cache dispatcher poller egress sqlite api receiver telemetry)
 
 .PHONY: race
