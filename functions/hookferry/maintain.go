@@ -83,7 +83,7 @@ function has started anew, then run reseal with -keyring.`)
 	if err := r.run(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%d endpoints and sources sealed under version %d, %d were already\n", r.done, ring.Versions()[len(ring.Versions())-1], r.current)
+	fmt.Fprintf(p.out, "%d endpoints and sources sealed under version %d, %d were already\n", r.done, ring.Sealing(), r.current)
 	return nil
 }
 
@@ -129,10 +129,10 @@ func (r *resealer) endpoint(ctx context.Context, account, id string) error {
 	changed, err := r.fields(account, id, map[string]*relay.Sealed{
 		seal.SigningSecret: &ep.Secret, seal.OldSigningSecret: &ep.OldSecret,
 	})
-	if err != nil || !changed {
-		return err
+	if err == nil && changed {
+		err = r.store.UpdateEndpoint(ctx, ep)
 	}
-	return r.store.UpdateEndpoint(ctx, ep)
+	return r.count(changed, err)
 }
 
 func (r *resealer) source(ctx context.Context, account, id string) error {
@@ -146,13 +146,13 @@ func (r *resealer) source(ctx context.Context, account, id string) error {
 	changed, err := r.fields(account, id, map[string]*relay.Sealed{
 		seal.SigningSecret: &src.Secret, seal.OldSigningSecret: &src.OldSecret, seal.Token: &src.Token, seal.SiviAPIKey: &src.APIKey,
 	})
-	if err != nil || !changed {
-		return err
+	if err == nil && changed {
+		err = r.store.UpdateSource(ctx, src)
 	}
-	return r.store.UpdateSource(ctx, src)
+	return r.count(changed, err)
 }
 
-// fields seals anew what is not under the newest key, each in its own place.
+// fields seals anew what is not under the ring's sealing key, each in its own place.
 func (r *resealer) fields(account, id string, fields map[string]*relay.Sealed) (changed bool, err error) {
 	for name, sealed := range fields {
 		if r.ring.Current(*sealed) {
@@ -166,12 +166,20 @@ func (r *resealer) fields(account, id string, fields map[string]*relay.Sealed) (
 		*sealed = r.ring.Seal(secret, place)
 		changed = true
 	}
-	if changed {
+	return changed, nil
+}
+
+// count counts an endpoint or source once it is stored: one that lost a race
+// comes again.
+func (r *resealer) count(changed bool, err error) error {
+	switch {
+	case err != nil:
+	case changed:
 		r.done++
-	} else {
+	default:
 		r.current++
 	}
-	return changed, nil
+	return err
 }
 
 // retryConflict repeats what lost a race with another write, a few times.

@@ -196,6 +196,10 @@ func (r *Keyring) Seal(s relay.Secret, p Place) relay.Sealed {
 	return relay.Sealed(strconv.Itoa(r.sealing) + "." + base64.RawStdEncoding.EncodeToString(sealed))
 }
 
+// Sealing returns the version of the key that Seal uses. It is the newest unless
+// the ring names another.
+func (r *Keyring) Sealing() int { return r.sealing }
+
 // Open decrypts what Seal gave for the same place; an empty Sealed gives an
 // empty Secret. ErrOpen.
 func (r *Keyring) Open(s relay.Sealed, p Place) (relay.Secret, error) {
