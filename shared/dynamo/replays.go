@@ -35,7 +35,7 @@ func (s *Store) replayItem(r relay.Replay) item {
 // CreateReplay implements relay.Store.
 func (s *Store) CreateReplay(ctx context.Context, r relay.Replay) error {
 	r.Version = 1
-	_, ok, err := s.putMarked(ctx, s.replayItem(r), absent)
+	_, ok, err := s.putMarked(ctx, s.replayItem(r), s.absentOrExpired())
 	if err != nil {
 		return fmt.Errorf("create replay %s: %w", r.ID, err)
 	}
@@ -66,6 +66,8 @@ func (s *Store) Replay(ctx context.Context, account, id string) (relay.Replay, e
 // UpdateReplay implements relay.Store.
 func (s *Store) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	unchanged := atVersion(r.Version)
+	unchanged.expr = "(" + unchanged.expr + ") AND c > :cut"
+	unchanged.values[":cut"] = numberValue(s.cutoff())
 	r.Version++
 	there, ok, err := s.putMarked(ctx, s.replayItem(r), unchanged)
 	switch {

@@ -47,7 +47,8 @@ type AccountStore interface {
 	// Accounts lists every account, oldest first.
 	Accounts(ctx context.Context, p Page) (accounts []Account, next string, err error)
 
-	// CreateKey puts a key; ErrLimit if the account has limit live ones.
+	// CreateKey puts a key; ErrLimit if the account has limit live ones,
+	// which are those that are neither revoked nor expired.
 	CreateKey(ctx context.Context, k Key, limit int) error
 	// KeyByHash returns a key, revoked and expired ones too; ErrNotFound.
 	KeyByHash(ctx context.Context, h KeyHash) (Key, error)
@@ -227,7 +228,8 @@ type AttemptFilter struct {
 	Until   time.Time // due before
 }
 
-// ReplayStore keeps replays.
+// ReplayStore keeps replays until the retention time has passed since they were
+// created. One that is older is not found.
 type ReplayStore interface {
 	// CreateReplay puts a replay with version 1.
 	CreateReplay(ctx context.Context, r Replay) error

@@ -74,7 +74,7 @@ func (db *DB) purge(ctx context.Context) (n int64, err error) {
 	}
 	if err == nil {
 		err = db.w.relaxed(ctx, func(c *conn) error { // there are few of them
-			gone, err := c.exec("DELETE FROM replays WHERE updated_at < ?", db.cutoff())
+			gone, err := c.exec("DELETE FROM replays WHERE created_at < ?", db.cutoff())
 			n += gone
 			return err
 		})

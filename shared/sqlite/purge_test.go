@@ -47,7 +47,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 				must(err)
 			}
 		}
-		must(db.CreateReplay(ctx, relay.Replay{ID: day, Account: "acct_1", UpdatedAt: clock.Now()}))
+		must(db.CreateReplay(ctx, relay.Replay{ID: day, Account: "acct_1", CreatedAt: clock.Now()}))
 	}
 	rows := func() map[string]int64 {
 		counts := map[string]int64{}

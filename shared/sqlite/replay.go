@@ -20,6 +20,9 @@ func putReplay(c *conn, r relay.Replay, version int64, or string) (int64, error)
 // taken.
 func (db *DB) CreateReplay(ctx context.Context, r relay.Replay) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
+		if _, err := c.exec("DELETE FROM replays WHERE id = ? AND created_at < ?", r.ID, db.cutoff()); err != nil {
+			return err
+		}
 		n, err := putReplay(c, r, 1, "IGNORE")
 		if err == nil && n == 0 {
 			err = relay.ErrExists
@@ -31,7 +34,7 @@ func (db *DB) CreateReplay(ctx context.Context, r relay.Replay) error {
 // Replay implements relay.Store.
 func (db *DB) Replay(ctx context.Context, account, id string) (r relay.Replay, err error) {
 	err = db.read(ctx, func(c *conn) error {
-		return one(c.first("SELECT "+replayColumns+" FROM replays WHERE id = ? AND account = ? AND updated_at >= ?",
+		return one(c.first("SELECT "+replayColumns+" FROM replays WHERE id = ? AND account = ? AND created_at >= ?",
 			func(row row) error {
 				r = relay.Replay{
 					ID: row.text(0), Account: row.text(1), Version: row.int(2), EndpointID: row.text(3),
@@ -50,7 +53,8 @@ func (db *DB) Replay(ctx context.Context, account, id string) (r relay.Replay, e
 // UpdateReplay implements relay.Store.
 func (db *DB) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
-		err := sameVersion(c, "SELECT version FROM replays WHERE id = ? AND account = ?", r.Version, r.ID, r.Account)
+		err := sameVersion(c, "SELECT version FROM replays WHERE id = ? AND account = ? AND created_at >= ?",
+			r.Version, r.ID, r.Account, db.cutoff())
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (m *Memory) CreateReplay(ctx context.Context, r relay.Replay) error {
 		return err
 	}
 	defer m.mu.Unlock()
-	if _, ok := m.replays[r.ID]; ok {
+	if old, ok := m.replays[r.ID]; ok && !m.expired(old.CreatedAt) {
 		return relay.ErrExists
 	}
 	r.Version = 1
@@ -70,7 +70,9 @@ func (m *Memory) CreateReplay(ctx context.Context, r relay.Replay) error {
 
 // Replay implements relay.ReplayStore.
 func (m *Memory) Replay(ctx context.Context, account, id string) (relay.Replay, error) {
-	return lookup(ctx, m, m.replays, id, func(r relay.Replay) bool { return r.Account == account })
+	return lookup(ctx, m, m.replays, id, func(r relay.Replay) bool {
+		return r.Account == account && !m.expired(r.CreatedAt)
+	})
 }
 
 // UpdateReplay implements relay.ReplayStore.
@@ -81,7 +83,7 @@ func (m *Memory) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	defer m.mu.Unlock()
 	old, ok := m.replays[r.ID]
 	switch {
-	case !ok || old.Account != r.Account:
+	case !ok || old.Account != r.Account || m.expired(old.CreatedAt):
 		return relay.ErrNotFound
 	case old.Version != r.Version:
 		return relay.ErrConflict

@@ -11,6 +11,7 @@ import (
 var replayPromises = []storePromise{
 	{"a replay round-trips", (*storeTest).replays},
 	{"a replay is updated only at the version that was read", (*storeTest).replayVersions},
+	{"a replay vanishes when the retention time has passed since it was created", (*storeTest).replayAges},
 }
 
 var agePromises = []storePromise{
@@ -71,6 +72,41 @@ func (s *storeTest) replayVersions() {
 	})
 	if won.Load() != 1 {
 		s.Errorf("%d of 8 updates of one version succeeded", won.Load())
+	}
+}
+
+// replayAges holds the store to one rule: what was done with a replay since it
+// was created makes it stay no longer.
+func (s *storeTest) replayAges() {
+	untouched, updated, finished := s.replay(0), s.replay(0), s.replay(0)
+	for _, r := range []relay.Replay{untouched, updated, finished} {
+		s.must(s.CreateReplay(s.ctx, r))
+	}
+	end := untouched.CreatedAt.Add(Retention)
+	s.clock.Set(end.Add(-time.Second))
+	updated.UpdatedAt = s.clock.Now()
+	finished.UpdatedAt, finished.FinishedAt, finished.Status = s.clock.Now(), s.clock.Now(), relay.ReplayCompleted
+	for _, r := range []*relay.Replay{&updated, &finished} {
+		s.must(s.UpdateReplay(s.ctx, *r))
+		r.Version++
+	}
+	for _, r := range []relay.Replay{untouched, updated, finished} {
+		got, err := s.Replay(s.ctx, s.a, r.ID)
+		s.must(err)
+		s.equal("replay before the retention time", got, r)
+	}
+
+	s.clock.Set(end.Add(time.Second))
+	for _, r := range []relay.Replay{untouched, updated, finished} {
+		_, err := s.Replay(s.ctx, s.a, r.ID)
+		s.fails("replay after the retention time", err, relay.ErrNotFound)
+		s.fails("update a replay after the retention time", s.UpdateReplay(s.ctx, r), relay.ErrNotFound)
+		again := r
+		again.CreatedAt, again.Version = s.clock.Now(), 1
+		s.must(s.CreateReplay(s.ctx, again))
+		got, err := s.Replay(s.ctx, s.a, r.ID)
+		s.must(err)
+		s.equal("replay whose id was used before the retention time", got, again)
 	}
 }
 
