@@ -103,11 +103,10 @@ type meter struct {
 	source string
 	proved bool
 
-	conn    *http.ResponseController
-	start   time.Time
-	read    int64
-	taken   int64
-	expired bool
+	conn  *http.ResponseController
+	start time.Time
+	read  int64
+	taken int64
 }
 
 func (m *meter) Read(p []byte) (int, error) {
