@@ -42,10 +42,11 @@ func (s *server) expect(c *call) (answer, error) {
 		return answer{}, err
 	}
 	if src.APIKey == "" {
-		return answer{}, relay.Invalid("request_ids", "The source has no sivi_api_key, so Sivi cannot be asked. Set it first.")
+		return answer{}, relay.Invalid("sivi_api_key", "The source has no sivi_api_key, so Sivi cannot be asked. Set it first.")
 	}
 	var made []string
 	var send []relay.Outgoing
+	var asked []relay.Expectation
 	xs := make([]relay.Expectation, len(ids))
 	for i, id := range ids {
 		xs[i] = relay.Expectation{
@@ -64,13 +65,21 @@ func (s *server) expect(c *call) (answer, error) {
 		} else {
 			xs[i] = *existing
 		}
-		if x := xs[i]; x.EventID == "" && !x.GaveUp && x.Asked == 0 {
+		if x := xs[i]; x.EventID == "" && !x.GaveUp && x.Asked == 0 && !x.Queued {
+			asked = append(asked, x)
 			send = append(send, relay.NewExpectMessage(x, 1).Outgoing(c.now))
 		}
 	}
 	if len(send) > 0 {
 		if err := s.Retries.Send(c.ctx(), send...); err != nil {
 			return answer{}, fmt.Errorf("queue expectations: %w", err)
+		}
+	}
+	for _, x := range asked {
+		x.Queued = true
+		if err := s.Store.UpdateExpectation(c.ctx(), x, 0); err != nil && !errors.Is(err, relay.ErrConflict) && !errors.Is(err, relay.ErrNotFound) {
+			// A repeat sends its message once more; the dispatcher drops the copy.
+			return answer{}, fmt.Errorf("note that %s is queued: %w", x.RequestID, err)
 		}
 	}
 	s.audit(c, "source.expect", src.ID, "request_ids")

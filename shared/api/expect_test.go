@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,12 +26,12 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 	if len(msgs) != 0 {
 		t.Fatalf("%d messages are due at once", len(msgs))
 	}
-	// Repeated before anything was asked, it sends again: the first may be lost.
+	// Repeated, it sends nothing again: one message owns the chain of a request.
 	w.clock.Advance(time.Minute)
 	w.call("POST", path, `{"request_ids":["r1"]}`).is(202).equal(map[string]any{"data.0": first})
 	w.clock.Advance(15 * time.Minute)
 	msgs = queued(t, w.retries)
-	if len(msgs) != 3 {
+	if len(msgs) != 2 {
 		t.Fatalf("queued %+v", msgs)
 	}
 	for _, m := range msgs {
@@ -49,7 +50,7 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.Asked, x.NextAt = 1, w.clock.Now().Add(time.Hour)
-	if err := w.Store.UpdateExpectation(ctx, x); err != nil {
+	if err := w.Store.UpdateExpectation(ctx, x, 0); err != nil {
 		t.Fatal(err)
 	}
 	w.call("POST", path, `{"request_ids":["r1"]}`).is(202).equal(map[string]any{"data.0.asked": 1, "data.0.next_ask_at": relay.FormatTime(x.NextAt)})
@@ -59,7 +60,7 @@ func TestExpectRegistersAndAsksLater(t *testing.T) {
 	w.call("POST", path, `{"request_ids":["r1"]}`).is(202).equal(map[string]any{"data.0.status": "resolved", "data.0.event_id": "evt_9", "data.0.next_ask_at": nil})
 	y, _ := w.Store.Expectation(ctx, id, "r2")
 	y.GaveUp = true
-	if err := w.Store.UpdateExpectation(ctx, y); err != nil {
+	if err := w.Store.UpdateExpectation(ctx, y, 0); err != nil {
 		t.Fatal(err)
 	}
 	got := w.call("GET", path, "").is(200)
@@ -87,7 +88,7 @@ func TestExpectRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ id, body, param string }{
 		{rivya, `{"request_ids":["a"]}`, ""},
-		{keyless, `{"request_ids":["a"]}`, "request_ids"},
+		{keyless, `{"request_ids":["a"]}`, "sivi_api_key"},
 		{sivi, ``, "request_ids"},
 		{sivi, `{"request_ids":[]}`, "request_ids"},
 		{sivi, `{"request_ids":"a"}`, "request_ids"},
@@ -127,5 +128,29 @@ func TestExpectRegistersAllOrNone(t *testing.T) {
 	w.call("GET", path, "").is(200).equal(map[string]any{"data.0.request_id": "old"})
 	if n := len(w.call("GET", path, "").at("data").([]any)); n != 1 {
 		t.Errorf("%d expectations, want the old one alone", n)
+	}
+}
+
+func TestARequestThatIsExpectedOftenHasOneMessage(t *testing.T) {
+	w := newWorld(t)
+	src := w.call("POST", "/api/v1/sources", `{"provider":"sivi","name":"s","sivi_api_key":"k"}`).is(201).text("id")
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprintf("r%d", i))
+	}
+	body, err := json.Marshal(map[string]any{"request_ids": ids})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		w.call("POST", "/api/v1/sources/"+src+"/expect", string(body)).is(202)
+	}
+	w.clock.Advance(14 * time.Minute)
+	n := 0
+	for msgs := queued(t, w.retries); len(msgs) > 0; msgs = queued(t, w.retries) {
+		n += len(msgs)
+	}
+	if n != 20 {
+		t.Errorf("%d messages for 20 requests", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/sivi"
+	"hookferry/shared/telemetry"
 )
 
 // A verdict is what asking Sivi about an event gave.
@@ -174,8 +175,17 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 	switch {
 	case said == verdictTrue:
 		c.Status = relay.DeliverySucceeded
-		if err := w.resolveExpectation(ctx, ev); err != nil {
+		first, err := w.resolveExpectation(ctx, ev)
+		if err != nil {
 			return err
+		}
+		if !first {
+			// The same outcome of the request has been relayed, as another event.
+			w.line.Count(telemetry.Duplicates, 1)
+			if err := save(append(waiting(ev, relay.DeliverySkipped, 1), c)); err != nil {
+				return fmt.Errorf("save confirmation: %w", err)
+			}
+			return nil
 		}
 	case unasked && ev.Confirm != relay.ConfirmRequire:
 		c.Status = relay.DeliverySkipped
@@ -204,8 +214,14 @@ func waiting(ev *event, status relay.DeliveryStatus, attempts int) []relay.Deliv
 	return ds
 }
 
-// ask asks Sivi about an event's request.
+// ask asks Sivi about an event's request. What Sivi confirms is what it said
+// itself: its answer takes the place of the posted body on the store, unless the
+// two say the same, before anything is relayed. An event that an earlier receive
+// has confirmed is not asked about again.
 func (w *work) ask(ctx context.Context, ev *event) (verdict, error) {
+	if ev.VerifiedBy == relay.VerifiedByTokenFetch {
+		return verdictTrue, nil
+	}
 	body, err := ev.bodies.raw()
 	if err != nil {
 		return 0, poison{err}
@@ -218,12 +234,29 @@ func (w *work) ask(ctx context.Context, ev *event) (verdict, error) {
 	switch {
 	case err != nil || said != verdictTrue:
 		return said, err
+	case len(answer.Body) > relay.MaxPayload:
+		return verdictUnknown, nil // it could not be relayed: as if out of reach
 	case answer.Found && !sivi.Contradicts(call, answer.Call):
-		return verdictTrue, nil
+		return verdictTrue, w.confirmed(ctx, ev, body, answer.Body)
 	case answer.Found && answer.Call.Terminal:
 		return verdictFalse, nil
 	}
 	return verdictDenied, nil
+}
+
+// confirmed stores what Sivi confirmed. A crash after it brings the message
+// again, which relays what is stored and asks no more.
+func (w *work) confirmed(ctx context.Context, ev *event, posted, answer []byte) error {
+	body := ev.Payload
+	if !sivi.Same(posted, answer) {
+		body = relay.NewPayload(answer)
+	}
+	if err := w.Store.ConfirmEvent(ctx, ev.Ref(), ev.ClaimedUntil, body); err != nil {
+		return fmt.Errorf("store what Sivi confirmed: %w", err)
+	}
+	ev.Payload, ev.VerifiedBy = body, relay.VerifiedByTokenFetch
+	ev.bodies = bodies{ev: ev.Event}
+	return nil
 }
 
 // status asks Sivi for the status of a request with the source's key. It says

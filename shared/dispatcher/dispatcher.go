@@ -290,7 +290,7 @@ func (w *work) act(ctx context.Context, it item) error {
 	case relay.MessageConfirm:
 		return w.confirm(ctx, it.Message)
 	case relay.MessageExpect:
-		return w.expect(ctx, it.Message)
+		return w.expect(ctx, it.Message, it.Receives)
 	case relay.MessageReplay:
 		return w.replay(ctx, it.Message)
 	}

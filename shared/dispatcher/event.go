@@ -51,6 +51,7 @@ func (w *work) event(ctx context.Context, m relay.Message) error {
 			return err
 		}
 		ev.EventRecord = *existing
+		ev.bodies = bodies{ev: existing.Event} // not the posted one, if Sivi's answer has taken its place
 		if endpoints, err = w.matched(ctx, ev); err != nil {
 			w.release(ctx, ev)
 			return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hookferry/shared/egress"
 	"hookferry/shared/relay"
 	"hookferry/shared/sivi"
 	"hookferry/shared/telemetry"
@@ -66,16 +67,31 @@ func (w *work) duplicateOfFetched(ctx context.Context, ev *event) (bool, error) 
 	return true, nil
 }
 
-// resolveExpectation ends the asking for a terminal call that was confirmed.
-func (w *work) resolveExpectation(ctx context.Context, ev *event) error {
+// resolveExpectation ends the asking for a terminal call that was confirmed. It
+// reports whether the event is the first of its request with this outcome.
+func (w *work) resolveExpectation(ctx context.Context, ev *event) (first bool, err error) {
 	call, ok, err := w.siviCall(ctx, ev)
 	if err != nil || !ok || !call.Terminal {
-		return err
+		return true, err
 	}
-	if _, err := w.resolve(ctx, ev, call); err != nil {
-		return fmt.Errorf("resolve expectation: %w", err)
+	x, err := w.resolve(ctx, ev, call)
+	if errors.Is(err, relay.ErrNotFound) {
+		return true, nil // nothing is expected, and there is no room to note it
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("resolve expectation: %w", err)
+	}
+	if x.EventID == ev.ID {
+		return true, nil
+	}
+	other, err := w.Store.Event(ctx, ev.Account, x.EventID, true)
+	if errors.Is(err, relay.ErrNotFound) {
+		return true, nil // it has been found, and is not on record yet, or not any more
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the event that came first: %w", err)
+	}
+	return other.Type != ev.Type, nil
 }
 
 // resolve notes that a request's terminal call has come. Where nothing was
@@ -111,6 +127,7 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 	x := relay.Expectation{
 		Account: ev.Account, SourceID: ev.SourceID, RequestID: call.RequestID,
 		CreatedAt: ev.CreatedAt, NextAt: first, GiveUpAt: ev.CreatedAt.Add(w.ExpectGiveUp),
+		Queued: true, // by the message in hand, which comes again until that is so
 	}
 	existing, err := w.Store.PutExpectation(ctx, x, relay.MaxExpectations)
 	switch {
@@ -128,7 +145,7 @@ func (w *work) learnExpectation(ctx context.Context, ev *event) error {
 
 // expect asks Sivi for the terminal status of a request, if no terminal call has
 // come for it. What it finds goes to the events queue as an event of its own.
-func (w *work) expect(ctx context.Context, m relay.Message) error {
+func (w *work) expect(ctx context.Context, m relay.Message, receives int) error {
 	x, err := w.Store.Expectation(ctx, m.SourceID, m.SiviRequest)
 	if errors.Is(err, relay.ErrNotFound) {
 		return nil // cancelled
@@ -146,24 +163,47 @@ func (w *work) expect(ctx context.Context, m relay.Message) error {
 		if _, err := w.Store.Event(ctx, m.Account, id, true); !errors.Is(err, relay.ErrNotFound) {
 			return err
 		}
-	case x.Asked == number && !x.NextAt.IsZero():
-		return w.retries.send(ctx, relay.NewExpectMessage(x, number+1)) // perhaps not sent
-	case x.Asked >= number:
+	case x.Asked > number:
 		return nil
+	case x.Asked == number && receives <= 1 && w.Now().Before(x.NextAt.Add(overdueAfter)):
+		return nil // a copy: the message that asked sees to what follows
 	}
 	if !w.enter() {
 		m.DueAt = relay.Millis(w.Now())
 		return w.retries.send(ctx, m)
 	}
+	defer w.leave()
+	was := x
+	if x.Asked < number {
+		// The question is taken before it is asked, so that of all copies one asks
+		// and follows. A crash after this brings the message again, which asks then.
+		x = w.asking(x, number)
+		err := w.Store.UpdateExpectation(ctx, x, was.Asked)
+		if errors.Is(err, relay.ErrConflict) || errors.Is(err, relay.ErrNotFound) {
+			return nil // taken by a copy, resolved or cancelled meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("update expectation: %w", err)
+		}
+	}
 	answer, said, err := w.status(ctx, m.Account, m.SourceID, m.SiviRequest)
-	w.leave()
+	if errors.Is(err, egress.ErrShortage) && was.Asked < number {
+		// Nobody was asked, and the message is put back: it must not find its
+		// question taken.
+		if uerr := w.Store.UpdateExpectation(ctx, was, number); uerr != nil {
+			return fmt.Errorf("give the question back: %w", uerr)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if said == verdictTrue && answer.Found && answer.Call.Terminal && len(answer.Body) <= relay.MaxPayload {
 		return w.found(ctx, m, answer)
 	}
-	return w.askLater(ctx, x, number)
+	if x.GaveUp {
+		return nil
+	}
+	return w.retries.send(ctx, relay.NewExpectMessage(x, number+1))
 }
 
 // found relays a terminal event that Sivi was asked for. The expectation decides
@@ -190,31 +230,21 @@ func (w *work) found(ctx context.Context, m relay.Message, answer sivi.StatusAns
 	return nil
 }
 
-// askLater plans the next question, after twice the wait of the one before, or
-// gives up.
-func (w *work) askLater(ctx context.Context, x relay.Expectation, number int) error {
+// asking returns the expectation with its number-th question taken: the next one
+// comes after twice the wait of the one before, or never.
+func (w *work) asking(x relay.Expectation, number int) relay.Expectation {
 	now := relay.Millis(w.Now())
-	x.Asked = number
-	if now.Before(x.GiveUpAt) {
-		wait := w.ExpectFirst << min(number, 20)
-		if wait <= 0 || wait > w.ExpectGiveUp {
-			wait = w.ExpectGiveUp
-		}
-		x.NextAt = earlier(now.Add(wait), x.GiveUpAt)
-	} else {
+	x.Asked, x.Queued = number, true
+	if !now.Before(x.GiveUpAt) {
 		x.NextAt, x.GaveUp = time.Time{}, true
+		return x
 	}
-	err := w.Store.UpdateExpectation(ctx, x)
-	if errors.Is(err, relay.ErrConflict) || errors.Is(err, relay.ErrNotFound) {
-		return nil // resolved or cancelled meanwhile
+	wait := w.ExpectFirst << min(number, 20)
+	if wait <= 0 || wait > w.ExpectGiveUp {
+		wait = w.ExpectGiveUp
 	}
-	if err != nil {
-		return fmt.Errorf("update expectation: %w", err)
-	}
-	if x.GaveUp {
-		return nil
-	}
-	return w.retries.send(ctx, relay.NewExpectMessage(x, number+1))
+	x.NextAt = earlier(now.Add(wait), x.GiveUpAt)
+	return x
 }
 
 func earlier(a, b time.Time) time.Time {

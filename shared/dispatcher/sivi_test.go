@@ -47,6 +47,10 @@ func (s *siviServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		case <-req.Context().Done():
 		}
 	default:
+		if strings.HasPrefix(word, "{") {
+			io.WriteString(w, word)
+			return
+		}
 		io.WriteString(w, siviBody(word))
 	}
 }
@@ -87,8 +91,12 @@ func newSiviRig(t testing.TB, confirm relay.Confirm) (*rig, *siviServer) {
 
 // siviCall accepts a call of Sivi's with a status.
 func (r *rig) siviCall(status string, confirm relay.Confirm) relay.Event {
+	return r.siviPost(siviBody(status), confirm)
+}
+
+// siviPost accepts a call of Sivi's with a body.
+func (r *rig) siviPost(body string, confirm relay.Confirm) relay.Event {
 	r.Helper()
-	body := siviBody(status)
 	c, err := sivi.Parse([]byte(body))
 	r.check(err)
 	id := sivi.EventID("src_1", c, []byte(body))

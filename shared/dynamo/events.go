@@ -201,6 +201,23 @@ func (s *Store) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until 
 	return nil
 }
 
+// ConfirmEvent implements relay.Store.
+func (s *Store) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+	values := item{":cut": numberValue(s.cutoff())}
+	values.setString(":v", encode(verificationCodes, relay.VerifiedByTokenFetch))
+	values.setBytes(":p", body.Deflated())
+	values.setTime(":l", claimed)
+	cond := condition{expr: "c > :cut AND l = :l", values: values}
+	_, ok, err := s.update(ctx, eventKey(ref.Account, ref.ID), "SET p = :p, v = :v", cond, returnNothing)
+	if err != nil {
+		return fmt.Errorf("confirm event %s: %w", ref.ID, err)
+	}
+	if !ok {
+		return fmt.Errorf("confirm event %s: %w", ref.ID, relay.ErrConflict)
+	}
+	return nil
+}
+
 // Event implements relay.Store.
 func (s *Store) Event(ctx context.Context, account, id string, consistent bool) (relay.EventRecord, error) {
 	it, err := s.item(ctx, eventKey(account, id), consistent)

@@ -29,6 +29,7 @@ func (s *Store) expectationItem(x relay.Expectation) item {
 	it.setTime("g", x.GiveUpAt)
 	it.setString("e", x.EventID)
 	it.setBool("u", x.GaveUp)
+	it.setBool("k", x.Queued)
 	it.setExpiry(x.CreatedAt.Add(s.retention))
 	return it
 }
@@ -37,7 +38,7 @@ func expectationOf(source string, it item) relay.Expectation {
 	return relay.Expectation{
 		Account: it.string("a"), SourceID: source, RequestID: it.string("sk")[len("R#"):],
 		CreatedAt: it.time("c"), Asked: int(it.int("n")), NextAt: it.time("d"), GiveUpAt: it.time("g"),
-		EventID: it.string("e"), GaveUp: it.bool("u"),
+		EventID: it.string("e"), GaveUp: it.bool("u"), Queued: it.bool("k"),
 	}
 }
 
@@ -154,15 +155,25 @@ func (s *Store) Expectations(ctx context.Context, source string, p relay.Page) (
 }
 
 // UpdateExpectation implements relay.Store.
-func (s *Store) UpdateExpectation(ctx context.Context, x relay.Expectation) error {
+func (s *Store) UpdateExpectation(ctx context.Context, x relay.Expectation, asked int) error {
+	still := "n = :asked"
+	if asked == 0 {
+		still = "(attribute_not_exists(n) OR n = :asked)"
+	}
+	mark := fresh()
 	cond := condition{
-		expr: "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e)",
+		expr: "attribute_exists(pk) AND c > :cut AND attribute_not_exists(e) AND " + still,
 		values: item{
 			":cut": numberValue(s.cutoff()), ":n": numberValue(int64(x.Asked)),
-			":d": numberValue(unixMillis(x.NextAt)),
+			":d": numberValue(unixMillis(x.NextAt)), ":asked": numberValue(int64(asked)),
 		},
 	}
-	expr := "SET n = :n, d = :d"
+	cond.values.setBytes(":w", mark)
+	expr := "SET n = :n, d = :d, w = :w"
+	if x.Queued {
+		cond.values[":k"] = numberValue(1)
+		expr += ", k = :k"
+	}
 	if x.GaveUp {
 		cond.values[":u"] = numberValue(1)
 		expr += ", u = :u"
@@ -173,7 +184,7 @@ func (s *Store) UpdateExpectation(ctx context.Context, x relay.Expectation) erro
 	switch {
 	case err != nil:
 		return fmt.Errorf("update expectation of %s: %w", x.SourceID, err)
-	case ok:
+	case ok || marked(there, mark):
 		s.waiting.forget(x.SourceID)
 		return nil
 	case s.expired(there):

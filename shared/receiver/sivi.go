@@ -25,7 +25,7 @@ func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src re
 		ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
 		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body),
 	}
-	if said.Terminal && src.APIKey != "" && (src.Confirm == relay.ConfirmPrefer || src.Confirm == relay.ConfirmRequire) {
+	if !said.Progress && src.APIKey != "" && (src.Confirm == relay.ConfirmPrefer || src.Confirm == relay.ConfirmRequire) {
 		ev.Confirm = src.Confirm
 	}
 	return ev, done, nil

@@ -81,7 +81,7 @@ func TestASiviBodyThatIsNoCallIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestConfirmationIsAskedForTerminalCallsOfSourcesThatCan(t *testing.T) {
+func TestConfirmationIsAskedForAllButMereProgress(t *testing.T) {
 	for _, c := range []struct {
 		confirm relay.Confirm
 		key     relay.Sealed
@@ -90,8 +90,11 @@ func TestConfirmationIsAskedForTerminalCallsOfSourcesThatCan(t *testing.T) {
 	}{
 		{relay.ConfirmPrefer, "1.sealed", "complete", relay.ConfirmPrefer},
 		{relay.ConfirmRequire, "1.sealed", "suspended", relay.ConfirmRequire},
-		{relay.ConfirmRequire, "1.sealed", "pending", ""},
-		{relay.ConfirmRequire, "1.sealed", "new word", ""},
+		{relay.ConfirmRequire, "1.sealed", "pending", relay.ConfirmRequire}, // with a result
+		{relay.ConfirmRequire, "1.sealed", "new word", relay.ConfirmRequire},
+		{relay.ConfirmRequire, "1.sealed", `pending","result":null,"x":"`, ""},
+		{relay.ConfirmRequire, "1.sealed", `processing","result":null,"x":"`, ""},
+		{relay.ConfirmRequire, "1.sealed", `processing","reason":"no","x":"`, relay.ConfirmRequire},
 		{relay.ConfirmOff, "1.sealed", "complete", ""},
 		{"", "1.sealed", "complete", ""},
 		{relay.ConfirmPrefer, "", "complete", ""},
@@ -100,9 +103,17 @@ func TestConfirmationIsAskedForTerminalCallsOfSourcesThatCan(t *testing.T) {
 		src := b.sources["src_sivi"]
 		src.Confirm, src.APIKey = c.confirm, c.key
 		b.sources["src_sivi"] = src
-		b.do(post(siviPath("src_sivi", siviToken), strings.Replace(siviBody, "complete", c.status, 1)))
+		b.do(post(siviPath("src_sivi", siviToken), strings.Replace(strings.Replace(siviBody, `,"result":{"variations":[]}`, resultUnless(c.status), 1), "complete", c.status, 1)))
 		if evs := b.events(t); len(evs) != 1 || evs[0].Confirm != c.want {
 			t.Errorf("%+v: got %+v", c, evs)
 		}
 	}
+}
+
+// resultUnless is the result of a body, unless the status brings one of its own.
+func resultUnless(status string) string {
+	if strings.Contains(status, `"result"`) {
+		return ""
+	}
+	return `,"result":{"variations":[]}`
 }

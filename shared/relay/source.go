@@ -98,4 +98,7 @@ type Expectation struct {
 	EventID string
 	// GaveUp: GiveUpAt passed without one.
 	GaveUp bool
+	// Queued is set once the message for the first question is on the queue. A
+	// request has one chain of messages, however often it is expected.
+	Queued bool
 }

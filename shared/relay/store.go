@@ -136,9 +136,10 @@ type SourceStore interface {
 	Expectation(ctx context.Context, source, request string) (Expectation, error)
 	// Expectations lists a source's expectations, the newest first.
 	Expectations(ctx context.Context, source string, p Page) (xs []Expectation, next string, err error)
-	// UpdateExpectation sets Asked, NextAt and GaveUp of one that is not
-	// resolved; ErrNotFound if it is gone, ErrConflict if resolved.
-	UpdateExpectation(ctx context.Context, x Expectation) error
+	// UpdateExpectation sets Asked, NextAt, GaveUp and Queued of one that is not
+	// resolved and whose Asked is still asked; ErrNotFound if it is gone,
+	// ErrConflict otherwise.
+	UpdateExpectation(ctx context.Context, x Expectation, asked int) error
 	// ResolveExpectation sets EventID if it is empty, and returns the
 	// expectation as it then is: if its EventID is another, the event is a
 	// duplicate. ErrNotFound if nothing is expected.
@@ -159,6 +160,10 @@ type EventStore interface {
 	PutEvent(ctx context.Context, r EventRecord) (existing *EventRecord, err error)
 	// ClaimEvent sets ClaimedUntil to until if it still is from; ErrConflict.
 	ClaimEvent(ctx context.Context, ref EventRef, from, until time.Time) error
+	// ConfirmEvent puts what Sivi answered in place of the event's body and marks
+	// it as fetched, while ClaimedUntil is still claimed; ErrConflict. Repeating
+	// it is harmless.
+	ConfirmEvent(ctx context.Context, ref EventRef, claimed time.Time, body Payload) error
 	// Event returns an event by its key; consistent says how. ErrNotFound.
 	Event(ctx context.Context, account, key string, consistent bool) (EventRecord, error)
 	// EventsByID returns the events of an account that have this ID, one for each

@@ -37,6 +37,9 @@ type Call struct {
 	Status string
 	// Terminal: the request has ended, no other status follows.
 	Terminal bool
+	// Progress: the word is pending or processing and there is neither result nor
+	// reason. Such a call says nothing that anybody would act on.
+	Progress bool
 	// Type is the event type that the status stands for.
 	Type string
 }
@@ -87,6 +90,7 @@ func read(body []byte) (document, error) {
 		d.Type, d.Terminal = TypeFailed, true
 	default:
 		d.Type = TypeUpdated
+		d.Progress = (d.Status == "pending" || d.Status == "processing") && rawjson.IsNull(d.result) && rawjson.IsNull(d.reason)
 	}
 	return d, nil
 }
@@ -124,15 +128,9 @@ func EventID(sourceID string, c Call, body []byte) string {
 }
 
 // Contradicts reports whether Sivi's own answer about a request denies what a
-// webhook call said of it. A call that is not terminal is denied by nothing but
-// another request's answer, because requests move on. A terminal one is denied
-// by every answer that does not stand for the same type: failed against
-// complete, and also pending, processing or an unknown word. Of those last,
-// Sivi's answer may be the older one: whoever can ask again later should, before
-// believing it (answer.Terminal tells).
+// webhook call said of it: it is about another request, or stands for another
+// type. Where the answer is not terminal it may be older than the call: whoever
+// can ask again later should, before believing it (answer.Terminal tells).
 func Contradicts(event, answer Call) bool {
-	if event.RequestID != answer.RequestID {
-		return true
-	}
-	return event.Terminal && event.Type != answer.Type
+	return event.RequestID != answer.RequestID || event.Type != answer.Type
 }

@@ -124,6 +124,19 @@ func (db *DB) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until ti
 	}), "claim event %s", ref.ID)
 }
 
+// ConfirmEvent implements relay.Store.
+func (db *DB) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		n, err := c.exec(`UPDATE events SET payload = ?, verified_by = ? WHERE account = ? AND id = ?
+			AND CASE claim_epoch WHEN ? THEN claimed_until ELSE 0 END = ?`,
+			body.Deflated(), string(relay.VerifiedByTokenFetch), ref.Account, ref.ID, db.epoch, claimed)
+		if err == nil && n == 0 {
+			err = relay.ErrConflict
+		}
+		return err
+	}), "confirm event %s", ref.ID)
+}
+
 // Event implements relay.Store; it is always consistent.
 func (db *DB) Event(ctx context.Context, account, key string, _ bool) (e relay.EventRecord, err error) {
 	err = db.read(ctx, func(c *conn) error {

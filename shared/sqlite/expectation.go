@@ -10,12 +10,12 @@ import (
 
 var expectationList = list{name: "expectations", keys: "it", desc: true}
 
-const expectationColumns = "created_at, request, source, account, asked, next_at, give_up_at, event, gave_up"
+const expectationColumns = "created_at, request, source, account, asked, next_at, give_up_at, event, gave_up, queued"
 
 func readExpectation(r row) relay.Expectation {
 	return relay.Expectation{
 		CreatedAt: r.time(0), RequestID: r.text(1), SourceID: r.text(2), Account: r.text(3),
-		Asked: int(r.int(4)), NextAt: r.time(5), GiveUpAt: r.time(6), EventID: r.text(7), GaveUp: r.bool(8),
+		Asked: int(r.int(4)), NextAt: r.time(5), GiveUpAt: r.time(6), EventID: r.text(7), GaveUp: r.bool(8), Queued: r.bool(9),
 	}
 }
 
@@ -80,8 +80,8 @@ func (db *DB) PutExpectation(ctx context.Context, x relay.Expectation, limit int
 		if x.EventID == "" && !x.GaveUp {
 			db.open[x.SourceID] = openCount{open + 1, db.open[x.SourceID].at}
 		}
-		_, err = c.exec(`INSERT OR REPLACE INTO expectations (`+expectationColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			x.CreatedAt, x.RequestID, x.SourceID, x.Account, x.Asked, x.NextAt, x.GiveUpAt, x.EventID, x.GaveUp)
+		_, err = c.exec(`INSERT OR REPLACE INTO expectations (`+expectationColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			x.CreatedAt, x.RequestID, x.SourceID, x.Account, x.Asked, x.NextAt, x.GiveUpAt, x.EventID, x.GaveUp, x.Queued)
 		return err
 	})
 	return existing, wrap(err, "put expectation %s", x.RequestID)
@@ -109,17 +109,17 @@ func (db *DB) Expectations(ctx context.Context, source string, p relay.Page) (xs
 }
 
 // UpdateExpectation implements relay.Store.
-func (db *DB) UpdateExpectation(ctx context.Context, x relay.Expectation) error {
+func (db *DB) UpdateExpectation(ctx context.Context, x relay.Expectation, asked int) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
 		old, err := db.expectation(c, x.SourceID, x.RequestID)
 		if err != nil {
 			return err
 		}
-		if old.EventID != "" {
+		if old.EventID != "" || old.Asked != asked {
 			return relay.ErrConflict
 		}
-		_, err = c.exec("UPDATE expectations SET asked = ?, next_at = ?, gave_up = ? WHERE source = ? AND request = ?",
-			x.Asked, x.NextAt, x.GaveUp, x.SourceID, x.RequestID)
+		_, err = c.exec("UPDATE expectations SET asked = ?, next_at = ?, gave_up = ?, queued = ? WHERE source = ? AND request = ?",
+			x.Asked, x.NextAt, x.GaveUp, x.Queued, x.SourceID, x.RequestID)
 		return err
 	}), "update expectation %s", x.RequestID)
 }

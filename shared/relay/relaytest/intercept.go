@@ -154,8 +154,8 @@ func (s *intercepted) Expectations(ctx context.Context, source string, p relay.P
 	return two(ctx, s, Call{"Expectations", source + p.After, false}, func() ([]relay.Expectation, string, error) { return s.next.Expectations(ctx, source, p) })
 }
 
-func (s *intercepted) UpdateExpectation(ctx context.Context, x relay.Expectation) error {
-	return s.around(ctx, Call{"UpdateExpectation", x.SourceID + x.RequestID, true}, func() error { return s.next.UpdateExpectation(ctx, x) })
+func (s *intercepted) UpdateExpectation(ctx context.Context, x relay.Expectation, asked int) error {
+	return s.around(ctx, Call{"UpdateExpectation", x.SourceID + x.RequestID, true}, func() error { return s.next.UpdateExpectation(ctx, x, asked) })
 }
 
 func (s *intercepted) ResolveExpectation(ctx context.Context, source, request, event string) (relay.Expectation, error) {
@@ -176,6 +176,10 @@ func (s *intercepted) ClaimEvent(ctx context.Context, ref relay.EventRef, from, 
 
 func (s *intercepted) Event(ctx context.Context, account, id string, consistent bool) (relay.EventRecord, error) {
 	return one(ctx, s, Call{"Event", id, false}, func() (relay.EventRecord, error) { return s.next.Event(ctx, account, id, consistent) })
+}
+
+func (s *intercepted) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+	return s.around(ctx, Call{"ConfirmEvent", ref.ID, true}, func() error { return s.next.ConfirmEvent(ctx, ref, claimed, body) })
 }
 
 func (s *intercepted) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {

@@ -93,6 +93,20 @@ func (m *Memory) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until
 	return nil
 }
 
+// ConfirmEvent implements relay.EventStore.
+func (m *Memory) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	e, ok := m.event(ref.Account, ref.ID)
+	if !ok || !e.record.ClaimedUntil.Equal(claimed) {
+		return relay.ErrConflict
+	}
+	e.record.Payload, e.record.VerifiedBy = body, relay.VerifiedByTokenFetch
+	return nil
+}
+
 // Event implements relay.EventStore; every read is consistent.
 func (m *Memory) Event(ctx context.Context, account, id string, _ bool) (relay.EventRecord, error) {
 	if err := m.enter(ctx); err != nil {

@@ -131,7 +131,7 @@ func (m *Memory) Expectations(ctx context.Context, source string, p relay.Page) 
 }
 
 // UpdateExpectation implements relay.SourceStore.
-func (m *Memory) UpdateExpectation(ctx context.Context, x relay.Expectation) error {
+func (m *Memory) UpdateExpectation(ctx context.Context, x relay.Expectation, asked int) error {
 	if err := m.enter(ctx); err != nil {
 		return err
 	}
@@ -141,10 +141,10 @@ func (m *Memory) UpdateExpectation(ctx context.Context, x relay.Expectation) err
 	switch {
 	case !ok:
 		return relay.ErrNotFound
-	case old.EventID != "":
+	case old.EventID != "" || old.Asked != asked:
 		return relay.ErrConflict
 	}
-	old.Asked, old.NextAt, old.GaveUp = x.Asked, x.NextAt, x.GaveUp
+	old.Asked, old.NextAt, old.GaveUp, old.Queued = x.Asked, x.NextAt, x.GaveUp, x.Queued
 	m.expected[at] = old
 	return nil
 }

@@ -18,6 +18,7 @@ var eventPromises = []storePromise{
 	{"event ids are told apart by every character", (*storeTest).oddEventIDs},
 	{"the largest payload with a hundred endpoints fits", (*storeTest).largeEvent},
 	{"an event is claimed only from the time that was read", (*storeTest).claims},
+	{"an event is confirmed only under the claim", (*storeTest).confirmed},
 	{"events of another account are not found", (*storeTest).foreignEvents},
 }
 
@@ -287,4 +288,19 @@ func (s *storeTest) sameIDOfTwoSources() {
 	if old == nil || old.SourceID != "src_2" {
 		s.Errorf("put again: %+v, want the event of src_2", old)
 	}
+}
+
+func (s *storeTest) confirmed() {
+	r := s.event(s.a, 0)
+	r.VerifiedBy = relay.VerifiedByToken
+	s.putRecord(r)
+	answer := relay.NewPayload([]byte(`{"answer":1}`))
+	s.fails("confirm under another claim", s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil.Add(time.Second), answer), relay.ErrConflict)
+	s.readEvent("event that was not confirmed", r)
+	for range 2 {
+		s.must(s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil, answer))
+	}
+	r.Payload, r.VerifiedBy = answer, relay.VerifiedByTokenFetch
+	s.readEvent("confirmed event", r)
+	s.fails("confirm an event that is not there", s.ConfirmEvent(s.ctx, s.event(s.a, 1).Ref(), r.ClaimedUntil, answer), relay.ErrConflict)
 }

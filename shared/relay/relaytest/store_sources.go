@@ -214,16 +214,19 @@ func (s *storeTest) expectations() {
 	change := x
 	change.Asked, change.NextAt, change.GaveUp = 3, Start.Add(time.Hour), true
 	change.CreatedAt, change.GiveUpAt, change.EventID = Start.Add(time.Minute), Start.Add(time.Minute), "evt_no"
-	s.must(s.UpdateExpectation(s.ctx, change))
-	x.Asked, x.NextAt, x.GaveUp = 3, Start.Add(time.Hour), true
-	read("updated expectation: Asked, NextAt and GaveUp alone")
+	change.Queued = true
+	s.fails("update an expectation that was asked about less often", s.UpdateExpectation(s.ctx, change, 1), relay.ErrConflict)
+	s.must(s.UpdateExpectation(s.ctx, change, 0))
+	x.Asked, x.NextAt, x.GaveUp, x.Queued = 3, Start.Add(time.Hour), true, true
+	read("updated expectation: Asked, NextAt, GaveUp and Queued alone")
+	s.fails("update an expectation that was asked about meanwhile", s.UpdateExpectation(s.ctx, change, 0), relay.ErrConflict)
 
 	got, err := s.ResolveExpectation(s.ctx, src.ID, x.RequestID, "evt_1")
 	s.must(err)
 	x.EventID = "evt_1"
 	s.equal("resolved expectation", got, x)
 	covered(s, got)
-	s.fails("update a resolved expectation", s.UpdateExpectation(s.ctx, change), relay.ErrConflict)
+	s.fails("update a resolved expectation", s.UpdateExpectation(s.ctx, change, 3), relay.ErrConflict)
 	read("resolved expectation after a refused update")
 
 	eventually(s, "listed expectations", []relay.Expectation{x}, func() []relay.Expectation { return s.expected(src.ID, 10) })
@@ -231,7 +234,7 @@ func (s *storeTest) expectations() {
 	s.must(s.DeleteExpectation(s.ctx, src.ID, x.RequestID)) // one that is gone is no error
 	_, err = s.Expectation(s.ctx, src.ID, x.RequestID)
 	s.fails("deleted expectation", err, relay.ErrNotFound)
-	s.fails("update a deleted expectation", s.UpdateExpectation(s.ctx, x), relay.ErrNotFound)
+	s.fails("update a deleted expectation", s.UpdateExpectation(s.ctx, x, 3), relay.ErrNotFound)
 	_, err = s.ResolveExpectation(s.ctx, src.ID, x.RequestID, "evt_1")
 	s.fails("resolve a deleted expectation", err, relay.ErrNotFound)
 	never := s.expectation(src.ID, 1) // never asked for again
