@@ -98,7 +98,7 @@ func routes() []route {
 		{method: "POST", path: "/api/v1/api-keys", scope: relay.ScopeKeys, serve: (*server).createKey},
 		{method: "GET", path: "/api/v1/api-keys", scope: relay.ScopeKeys, query: q(listQuery), serve: (*server).listKeys},
 		{method: "GET", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, serve: (*server).readKey},
-		{method: "DELETE", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, serve: (*server).revokeKey},
+		{method: "DELETE", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, query: []string{"cascade"}, serve: (*server).revokeKey},
 
 		{method: "POST", path: "/api/v1/sources", scope: relay.ScopeSources, serve: (*server).createSource},
 		{method: "GET", path: "/api/v1/sources", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listSources},

@@ -83,16 +83,15 @@ func (s *server) changeEndpoint(c *call, id string, change func(*relay.Endpoint)
 	return relay.Endpoint{}, nil, fmt.Errorf("write endpoint %s: %w, %d times", id, relay.ErrConflict, casTries)
 }
 
-// answerEndpoint answers an endpoint with its counters; secret is shown if it
-// is not empty.
-func (s *server) answerEndpoint(c *call, status int, ep relay.Endpoint, secret relay.Secret) (answer, error) {
-	counters, err := s.Store.Counters(c.ctx(), ep.ID)
+// countersOf reads an endpoint's counters. A call that changes the endpoint reads
+// them first: whatever can fail must not fail once the change is made, or the
+// client repeats what has been done.
+func (s *server) countersOf(c *call, id string) (relay.Counters, error) {
+	counters, err := s.Store.Counters(c.ctx(), id)
 	if err != nil {
-		return answer{}, fmt.Errorf("read counters of %s: %w", ep.ID, err)
+		return relay.Counters{}, fmt.Errorf("read counters of %s: %w", id, err)
 	}
-	w := endpointWire(ep, counters[ep.ID])
-	w.SigningSecret = secret.Reveal()
-	return answer{status: status, body: w}, nil
+	return counters[id], nil
 }
 
 func (s *server) createEndpoint(c *call) (answer, error) {
@@ -174,7 +173,11 @@ func (s *server) readEndpoint(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.answerEndpoint(c, http.StatusOK, ep, "")
+	counters, err := s.countersOf(c, ep.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(endpointWire(ep, counters))
 }
 
 func (s *server) patchEndpoint(c *call) (answer, error) {
@@ -205,6 +208,10 @@ func (s *server) patchEndpoint(c *call) (answer, error) {
 			return answer{}, fmt.Errorf("reset counters of %s: %w", ep.ID, err)
 		}
 	}
+	counters, err := s.countersOf(c, ep.ID)
+	if err != nil {
+		return answer{}, err
+	}
 	ep, fields, err := s.changeEndpoint(c, ep.ID, func(ep *relay.Endpoint) ([]string, error) {
 		if ep.Deleted() {
 			return nil, revoked()
@@ -220,11 +227,15 @@ func (s *server) patchEndpoint(c *call) (answer, error) {
 	if len(fields) > 0 {
 		s.audit(c, "endpoint.update", ep.ID, fields...)
 	}
-	return s.answerEndpoint(c, http.StatusOK, ep, "")
+	return ok(endpointWire(ep, counters))
 }
 
 func (s *server) deleteEndpoint(c *call) (answer, error) {
 	ep, err := s.endpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	counters, err := s.countersOf(c, ep.ID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -244,7 +255,7 @@ func (s *server) deleteEndpoint(c *call) (answer, error) {
 	if len(fields) > 0 {
 		s.audit(c, "endpoint.delete", ep.ID, fields...)
 	}
-	return s.answerEndpoint(c, http.StatusOK, ep, "")
+	return ok(endpointWire(ep, counters))
 }
 
 func (s *server) rotateSecret(c *call) (answer, error) {
@@ -253,6 +264,10 @@ func (s *server) rotateSecret(c *call) (answer, error) {
 		return answer{}, err
 	}
 	ep, err := s.liveEndpoint(c)
+	if err != nil {
+		return answer{}, err
+	}
+	counters, err := s.countersOf(c, ep.ID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -279,5 +294,7 @@ func (s *server) rotateSecret(c *call) (answer, error) {
 		return answer{}, err
 	}
 	s.audit(c, "endpoint.rotate_secret", ep.ID, append(fields, "overlap_seconds")...)
-	return s.answerEndpoint(c, http.StatusOK, ep, secret)
+	w := endpointWire(ep, counters)
+	w.SigningSecret = secret.Reveal()
+	return ok(w)
 }

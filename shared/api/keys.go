@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"hookferry/shared/relay"
@@ -43,6 +44,14 @@ func (s *server) createKey(c *call) (answer, error) {
 			}
 		}
 	}
+	// It never outlives its maker, and is revoked with it if that is asked for.
+	if end := c.key.ExpiresAt; !end.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
+		k.ExpiresAt = end
+	}
+	k.Ancestors = append(slices.Clone(c.key.Ancestors), c.key.ID)
+	if len(k.Ancestors) > relay.MaxAncestors {
+		return answer{}, relay.Invalid("", "Keys may be made by keys %d deep, and this key is the last: make the new one with a key further up.", relay.MaxAncestors)
+	}
 	text := relay.NewAPIKey()
 	k.Hash, k.Prefix = relay.HashSecret(text), text.Reveal()[:12]
 	err = s.Store.CreateKey(c.ctx(), k, keyLimit)
@@ -51,6 +60,9 @@ func (s *server) createKey(c *call) (answer, error) {
 			Kind:   relay.KindLimitExceeded,
 			Detail: fmt.Sprintf("The account has %d live keys, which is its limit. Delete one first.", keyLimit),
 		}
+	}
+	if errors.Is(err, relay.ErrRevoked) {
+		return answer{}, &relay.Error{Kind: relay.KindKeyRevoked, Detail: "This API key, or one that it descends from, has been revoked."}
 	}
 	if err != nil {
 		return answer{}, fmt.Errorf("create key: %w", err)
@@ -86,26 +98,104 @@ func (s *server) readKey(c *call) (answer, error) {
 	return ok(keyWire(k))
 }
 
-// revokeKey ends a key; ending it again changes nothing.
+// revokeKey ends a key, and with ?cascade=true every key that descends from it,
+// the key itself first: from then on none is made under it. Repeating the call
+// changes nothing but what it had not come to.
 func (s *server) revokeKey(c *call) (answer, error) {
 	id := c.r.PathValue("id")
 	if !validID(relay.KeyPrefix, id) {
 		return answer{}, notFound("key")
 	}
-	k, err := s.Store.RevokeKey(c.ctx(), c.account(), id, c.now, relay.ScopeKeys)
-	if errors.Is(err, relay.ErrLastKey) {
-		return answer{}, &relay.Error{
-			Kind:   relay.KindLimitExceeded,
-			Detail: "This is the account's last key with keys:manage, and without it nobody could make another. Create one first.",
+	f := c.filters()
+	cascade := f.flag("cascade")
+	if f.err != nil {
+		return answer{}, f.err
+	}
+	if slices.Contains(c.key.Ancestors, id) {
+		return answer{}, &relay.Error{Kind: relay.KindScopeDenied, Detail: "A key cannot revoke one that it descends from."}
+	}
+	all := cascade != nil && *cascade
+	if all {
+		if err := s.keepsAKey(c, id); err != nil {
+			return answer{}, err
 		}
 	}
+	k, err := s.revoke(c, id)
 	if err != nil {
-		return answer{}, found(fmt.Errorf("revoke key %s: %w", id, err), "key")
+		return answer{}, err
+	}
+	if all {
+		// A key that was being made while this one was revoked is seen now, or was
+		// not made.
+		under, err := s.descendants(c, id)
+		if err != nil {
+			return answer{}, err
+		}
+		for _, d := range under {
+			if _, err := s.revoke(c, d.ID); err != nil {
+				return answer{}, err
+			}
+		}
+	}
+	return ok(keyWire(k))
+}
+
+func (s *server) revoke(c *call, id string) (relay.Key, error) {
+	k, err := s.Store.RevokeKey(c.ctx(), c.account(), id, c.now, relay.ScopeKeys)
+	if errors.Is(err, relay.ErrLastKey) {
+		return k, lastKey()
+	}
+	if err != nil {
+		return k, found(fmt.Errorf("revoke key %s: %w", id, err), "key")
 	}
 	if k.RevokedAt.Equal(c.now) {
 		s.audit(c, "key.delete", k.ID, "revoked_at")
 	}
-	return ok(keyWire(k))
+	return k, nil
+}
+
+func lastKey() *relay.Error {
+	return &relay.Error{
+		Kind:   relay.KindLimitExceeded,
+		Detail: "This is the account's last key with keys:manage that does not expire, and without it nobody could make another. Create one first.",
+	}
+}
+
+// descendants returns the keys of the account that descend from one.
+func (s *server) descendants(c *call, id string) (under []relay.Key, err error) {
+	for p := (relay.Page{Limit: 100}); ; {
+		keys, next, err := s.Store.Keys(c.ctx(), c.account(), p)
+		if err != nil {
+			return nil, fmt.Errorf("list keys: %w", err)
+		}
+		for _, k := range keys {
+			if k.RevokedAt.IsZero() && slices.Contains(k.Ancestors, id) {
+				under = append(under, k)
+			}
+		}
+		if p.After = next; next == "" {
+			return under, nil
+		}
+	}
+}
+
+// keepsAKey fails if nobody could make a key any more once this one and all that
+// descend from it are revoked, so that a cascade ends nothing rather than half.
+func (s *server) keepsAKey(c *call, id string) error {
+	for p := (relay.Page{Limit: 100}); ; {
+		keys, next, err := s.Store.Keys(c.ctx(), c.account(), p)
+		if err != nil {
+			return fmt.Errorf("list keys: %w", err)
+		}
+		for _, k := range keys {
+			if k.ID != id && !slices.Contains(k.Ancestors, id) && k.ExpiresAt.IsZero() && k.Check(c.now) == nil && k.Allows(relay.ScopeKeys) {
+				return nil
+			}
+		}
+		if p.After = next; next == "" {
+			return lastKey()
+		}
+	}
 }
 
 // dead reports whether a key can never be used again.

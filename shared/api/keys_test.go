@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -82,9 +84,10 @@ func TestTheLastKeyThatManagesKeysStays(t *testing.T) {
 	w := newWorld(t)
 	w.newKey(w.account, relay.ScopeManage)
 	w.call("DELETE", "/api/v1/api-keys/"+w.keyID, "").refused(relay.KindLimitExceeded, "")
-	// One that expires does not count after that.
+	// One that expires does not count.
 	at := w.clock.Now().Add(time.Hour)
 	w.call("POST", "/api/v1/api-keys", `{"name":"short","scopes":["keys:manage"],"expires_at":"`+relay.FormatTime(at)+`"}`).is(201)
+	w.call("DELETE", "/api/v1/api-keys/"+w.keyID, "").refused(relay.KindLimitExceeded, "")
 	w.clock.Set(at)
 	w.call("DELETE", "/api/v1/api-keys/"+w.keyID, "").refused(relay.KindLimitExceeded, "")
 	second, key := w.newKey(w.account, relay.ScopeKeys)
@@ -116,6 +119,87 @@ func TestEachRouteAsksForItsScope(t *testing.T) {
 				t.Errorf("%s %s with %s: %d", rt.method, rt.path, scope, a.status)
 			}
 			w.callAs("", rt.method, strings.NewReplacer("{id}", "x", "{attempt_id}", "x").Replace(rt.path), "").refused(relay.KindKeyMissing, "")
+		}
+	}
+}
+
+// made makes a key with a key.
+func (w *world) made(by relay.Secret, rest string) (id string, key relay.Secret) {
+	w.t.Helper()
+	a := w.callAs(by, "POST", "/api/v1/api-keys", `{"name":"n","scopes":["keys:manage"]`+rest+`}`).is(201)
+	return a.text("id"), relay.Secret(a.text("api_key"))
+}
+
+func TestAKeyNeverOutlivesItsMaker(t *testing.T) {
+	w := newWorld(t)
+	at := func(d time.Duration) string { return relay.FormatTime(w.clock.Now().Add(d)) }
+	maker, key := w.made(w.key, `,"expires_at":"`+at(15*time.Second)+`"`)
+	for given, want := range map[string]string{
+		"":                                      at(15 * time.Second),
+		`,"expires_at":null`:                    at(15 * time.Second),
+		`,"expires_at":"` + at(time.Hour) + `"`: at(15 * time.Second),
+		`,"expires_at":"` + at(5*time.Second) + `"`:  at(5 * time.Second),
+		`,"expires_at":"` + at(15*time.Second) + `"`: at(15 * time.Second),
+	} {
+		id, _ := w.made(key, given)
+		w.call("GET", "/api/v1/api-keys/"+id, "").is(200).equal(map[string]any{"expires_at": want, "created_by": maker})
+	}
+	w.call("GET", "/api/v1/api-keys/"+maker, "").is(200).equal(map[string]any{"created_by": w.keyID})
+}
+
+func TestACascadeEndsAllThatDescends(t *testing.T) {
+	w := newWorld(t)
+	one, key1 := w.made(w.key, "")
+	two, key2 := w.made(key1, "")
+	three, key3 := w.made(key2, "")
+	other, otherKey := w.made(w.key, "")
+
+	w.callAs(key3, "DELETE", "/api/v1/api-keys/"+one+"?cascade=true", "").refused(relay.KindScopeDenied, "")
+	w.callAs(key3, "DELETE", "/api/v1/api-keys/"+two, "").refused(relay.KindScopeDenied, "")
+	w.call("DELETE", "/api/v1/api-keys/"+one+"?cascade=maybe", "").refused(relay.KindValidation, "cascade")
+	w.call("DELETE", "/api/v1/api-keys/"+w.keyID+"?cascade=true", "").refused(relay.KindLimitExceeded, "")
+	for _, key := range []relay.Secret{key1, key2, key3, otherKey, w.key} {
+		w.callAs(key, "GET", "/api/v1/api-keys", "").is(200) // nothing was half done
+	}
+	for range 2 {
+		w.call("DELETE", "/api/v1/api-keys/"+one+"?cascade=true", "").is(200)
+		for _, key := range []relay.Secret{key1, key2, key3} {
+			w.callAs(key, "GET", "/api/v1/api-keys", "").refused(relay.KindKeyRevoked, "")
+		}
+		w.callAs(otherKey, "GET", "/api/v1/api-keys/"+other, "").is(200).equal(map[string]any{"revoked_at": nil})
+		w.call("GET", "/api/v1/api-keys/"+three, "").is(200).equal(map[string]any{"created_by": two})
+	}
+}
+
+func TestKeysMakeKeysFiveDeep(t *testing.T) {
+	w := newWorld(t)
+	key := w.key
+	for range relay.MaxAncestors {
+		_, key = w.made(key, "")
+	}
+	w.callAs(key, "POST", "/api/v1/api-keys", `{"name":"n","scopes":["keys:manage"]}`).refused(relay.KindValidation, "")
+}
+
+// noCounters is a store whose counters cannot be read.
+type noCounters struct{ relay.Store }
+
+func (noCounters) Counters(context.Context, ...string) (map[string]relay.Counters, error) {
+	return nil, errors.New("throttled")
+}
+
+func TestNothingIsChangedByACallThatCannotBeAnswered(t *testing.T) {
+	w := newWorld(t)
+	id := w.createEndpoint()
+	before := w.stored(id)
+	w.Store = noCounters{w.Store}
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/rotate-secret", ""}, {"PATCH", "", `{"name":"other"}`}, {"DELETE", "", ""},
+	} {
+		if a := w.call(c.method, "/api/v1/webhooks/"+id+c.path, c.body); a.status != 503 {
+			t.Errorf("%s %s: %d", c.method, c.path, a.status)
+		}
+		if after := w.stored(id); after.Version != before.Version {
+			t.Errorf("%s %s failed, and changed the endpoint", c.method, c.path)
 		}
 	}
 }

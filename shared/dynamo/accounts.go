@@ -165,6 +165,11 @@ func (s *Store) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		if err != nil {
 			return fmt.Errorf("create key %s: count the account's: %w", k.ID, err)
 		}
+		for _, id := range k.Ancestors {
+			if !slices.ContainsFunc(keys, func(o relay.Key) bool { return o.ID == id && o.RevokedAt.IsZero() }) {
+				return fmt.Errorf("create key %s: its ancestor %s: %w", k.ID, id, relay.ErrRevoked)
+			}
+		}
 		now, live := s.now(), 0
 		for _, other := range keys {
 			if other.Check(now) == nil {
@@ -248,7 +253,7 @@ func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time,
 			return k, nil
 		}
 		others := slices.ContainsFunc(keys, func(o relay.Key) bool {
-			return o.ID != id && o.Check(at) == nil && o.Allows(keep)
+			return o.ID != id && o.Check(at) == nil && o.ExpiresAt.IsZero() && o.Allows(keep)
 		})
 		if keep != "" && !others {
 			return relay.Key{}, fmt.Errorf("revoke key %s: %w", id, relay.ErrLastKey)

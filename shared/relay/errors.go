@@ -18,6 +18,8 @@ var (
 	ErrLimit = errors.New("limit reached")
 	// ErrLastKey: the key is the last live one with a scope that must not be lost.
 	ErrLastKey = errors.New("last key with this scope")
+	// ErrRevoked: the key, or one that it descends from, has been revoked.
+	ErrRevoked = errors.New("revoked")
 	// ErrCursor: the page's After is not a position of this list.
 	ErrCursor = errors.New("no such position")
 	// ErrTooLarge: the message or item is over what the queue or store takes.

@@ -48,7 +48,10 @@ type AccountStore interface {
 	Accounts(ctx context.Context, p Page) (accounts []Account, next string, err error)
 
 	// CreateKey puts a key; ErrLimit if the account has limit live ones,
-	// which are those that are neither revoked nor expired.
+	// which are those that are neither revoked nor expired; ErrRevoked if one of
+	// its Ancestors is revoked or gone. Of two concurrent calls, one that makes
+	// a key and one that revokes its ancestor, either the first fails or the
+	// second comes after it.
 	CreateKey(ctx context.Context, k Key, limit int) error
 	// KeyByHash returns a key, revoked and expired ones too; ErrNotFound.
 	KeyByHash(ctx context.Context, h KeyHash) (Key, error)
@@ -58,7 +61,7 @@ type AccountStore interface {
 	Keys(ctx context.Context, account string, p Page) (keys []Key, next string, err error)
 	// RevokeKey marks a key revoked and returns it; revoking again changes
 	// nothing. ErrNotFound. ErrLastKey if no other key of the account that is
-	// live at the time carries keep; an empty keep asks for nothing. Of two
+	// live at the time, and never expires, carries keep; an empty keep asks for nothing. Of two
 	// concurrent calls that would together leave none, one fails.
 	RevokeKey(ctx context.Context, account, id string, at time.Time, keep Scope) (Key, error)
 

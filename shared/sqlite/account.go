@@ -116,6 +116,15 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		if len(live) >= limit {
 			return relay.ErrLimit
 		}
+		for _, id := range k.Ancestors {
+			there, err := c.exists("SELECT 1 FROM keys WHERE account = ? AND id = ? AND revoked_at = 0", k.Account, id)
+			if err != nil {
+				return err
+			}
+			if !there {
+				return relay.ErrRevoked
+			}
+		}
 		n, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 			k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt, texts(k.Ancestors))
 		if err == nil && n == 0 {
@@ -166,7 +175,7 @@ func (db *DB) RevokeKey(ctx context.Context, account, id string, at time.Time, k
 		if err != nil {
 			return err
 		}
-		if keep != "" && !slices.ContainsFunc(live, func(k relay.Key) bool { return k.ID != id && k.Allows(keep) }) {
+		if keep != "" && !slices.ContainsFunc(live, func(k relay.Key) bool { return k.ID != id && k.ExpiresAt.IsZero() && k.Allows(keep) }) {
 			return relay.ErrLastKey
 		}
 		revoked.RevokedAt = relay.Millis(at)

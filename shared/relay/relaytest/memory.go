@@ -96,6 +96,11 @@ func (m *Memory) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 	if _, ok := m.keys[k.ID]; ok {
 		return relay.ErrExists
 	}
+	for _, id := range k.Ancestors {
+		if a, ok := m.keys[id]; !ok || a.Account != k.Account || !a.RevokedAt.IsZero() {
+			return relay.ErrRevoked
+		}
+	}
 	live := 0
 	for _, other := range m.keys {
 		if other.Account == k.Account && other.Check(m.now()) == nil {
@@ -160,7 +165,8 @@ func (m *Memory) RevokeKey(ctx context.Context, account, id string, at time.Time
 	if keep != "" {
 		kept := false
 		for _, other := range m.keys {
-			kept = kept || other.Account == account && other.ID != id && other.Check(at) == nil && slices.Contains(other.Scopes, keep)
+			kept = kept || other.Account == account && other.ID != id && other.Check(at) == nil &&
+				other.ExpiresAt.IsZero() && slices.Contains(other.Scopes, keep)
 		}
 		if !kept {
 			return relay.Key{}, relay.ErrLastKey

@@ -3,6 +3,7 @@ package relaytest
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ var accountPromises = []storePromise{
 	{"revoking a key keeps its first time", (*storeTest).revoke},
 	{"the last live key with a scope cannot be revoked", (*storeTest).lastKey},
 	{"the last key survives concurrent revocations", (*storeTest).lastKeyTogether},
+	{"no key is made under one that is revoked", (*storeTest).ancestors},
 	{"an idempotency record stands until it expires", (*storeTest).idempotency},
 	{"one of concurrent idempotency records wins", (*storeTest).idempotencyTogether},
 	{"keys of another account are not found", (*storeTest).foreignKeys},
@@ -75,7 +77,11 @@ func (s *storeTest) keys() {
 	full := s.key(s.a, 0, relay.Scopes()...)
 	full.ExpiresAt = s.clock.Now().Add(time.Hour)
 	full.RevokedAt = s.clock.Now().Add(time.Minute)
-	full.Ancestors = []string{"key_1", "key_2"}
+	for i := range 2 {
+		ancestor := s.key(s.a, 7+i)
+		s.must(s.CreateKey(s.ctx, ancestor, 10))
+		full.Ancestors = append(full.Ancestors, ancestor.ID)
+	}
 	plain := s.key(s.a, 1)
 	plain.Name = ""
 	covered(s, full)
@@ -202,10 +208,16 @@ func (s *storeTest) lastKey() {
 	_, err = s.RevokeKey(s.ctx, s.a, keeper.ID, now.Add(2*time.Hour), relay.ScopeKeys)
 	s.fails("revoke when the other key has expired", err, relay.ErrLastKey)
 	_, err = s.RevokeKey(s.ctx, s.a, keeper.ID, now, relay.ScopeKeys)
-	s.must(err)
+	s.fails("revoke when the other key will expire", err, relay.ErrLastKey)
 	_, err = s.RevokeKey(s.ctx, s.a, ending.ID, now, relay.ScopeKeys)
-	s.fails("revoke when the other key has been revoked", err, relay.ErrLastKey)
-	_, err = s.RevokeKey(s.ctx, s.a, ending.ID, now, "")
+	s.must(err)
+	lasting := s.key(s.a, 5, relay.ScopeKeys)
+	s.must(s.CreateKey(s.ctx, lasting, 10))
+	_, err = s.RevokeKey(s.ctx, s.a, keeper.ID, now, relay.ScopeKeys)
+	s.must(err)
+	_, err = s.RevokeKey(s.ctx, s.a, lasting.ID, now, relay.ScopeKeys)
+	s.fails("revoke when the other keys have been revoked", err, relay.ErrLastKey)
+	_, err = s.RevokeKey(s.ctx, s.a, lasting.ID, now, "")
 	s.must(err)
 }
 
@@ -310,4 +322,44 @@ func (s *storeTest) foreignKeys() {
 	if keys := all(s, 10, func(p relay.Page) ([]relay.Key, string, error) { return s.Keys(s.ctx, s.b, p) }); len(keys) > 0 {
 		s.Errorf("another account lists %d keys", len(keys))
 	}
+}
+
+func (s *storeTest) ancestors() {
+	root, middle := s.key(s.a, 0, relay.ScopeKeys), s.key(s.a, 1, relay.ScopeKeys)
+	middle.Ancestors = []string{root.ID}
+	s.must(s.CreateKey(s.ctx, root, 100))
+	s.must(s.CreateKey(s.ctx, middle, 100))
+	under := func(i int, ancestors ...string) relay.Key {
+		k := s.key(s.a, i, relay.ScopeKeys)
+		k.Ancestors = ancestors
+		return k
+	}
+	foreign := s.key(s.b, 2, relay.ScopeKeys)
+	s.must(s.CreateKey(s.ctx, foreign, 100))
+	s.fails("create a key under one of another account", s.CreateKey(s.ctx, under(3, foreign.ID), 100), relay.ErrRevoked)
+	s.fails("create a key under one that is not there", s.CreateKey(s.ctx, under(4, "key_none"), 100), relay.ErrRevoked)
+
+	// Together: whatever was made was made before the revocation.
+	var wg sync.WaitGroup
+	made := make(chan relay.Key, 16)
+	for i := range 16 {
+		wg.Go(func() {
+			k := under(10+i, root.ID, middle.ID)
+			if err := s.CreateKey(s.ctx, k, 100); err == nil {
+				made <- k
+			} else {
+				s.fails("create a key while its ancestor is revoked", err, relay.ErrRevoked)
+			}
+		})
+	}
+	_, err := s.RevokeKey(s.ctx, s.a, root.ID, s.clock.Now(), "")
+	s.must(err)
+	wg.Wait()
+	close(made)
+	for k := range made {
+		_, err := s.Key(s.ctx, s.a, k.ID)
+		s.must(err)
+	}
+	s.fails("create a key under a revoked one", s.CreateKey(s.ctx, under(40, root.ID), 100), relay.ErrRevoked)
+	s.fails("create a key far under a revoked one", s.CreateKey(s.ctx, under(41, root.ID, middle.ID), 100), relay.ErrRevoked)
 }
