@@ -26,19 +26,24 @@ type client struct {
 
 // clientFlags are the flags that say which Hookferry and as whom.
 type clientFlags struct {
-	api, key, data *string
+	api, data *string
+	key       secretFlag
 }
 
 func addClientFlags(fs *flag.FlagSet) clientFlags {
 	return clientFlags{
 		api:  fs.String("api", "", "the `URL` of the management API (default: what dev on the same -data wrote, else http://127.0.0.1:8080)"),
-		key:  fs.String("key", "", "the API `key` (default: HOOKFERRY_API_KEY, else the one in DIR/dev.key)"),
+		key:  addSecretFlag(fs, "key", "HOOKFERRY_API_KEY", "the API key, before the one in DIR/dev.key"),
 		data: fs.String("data", "", "the `DIR` that hookferry dev runs on, for its address and key"),
 	}
 }
 
 func (f clientFlags) client(p program) (*client, error) {
-	c := &client{base: "http://127.0.0.1:8080", key: relay.Secret(*f.key), http: &http.Client{Timeout: 30 * time.Second}}
+	key, err := f.key.read(p)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{base: "http://127.0.0.1:8080", key: key, http: &http.Client{Timeout: 30 * time.Second}}
 	if *f.data != "" {
 		if b, err := os.ReadFile(filepath.Join(*f.data, addressFile)); err == nil {
 			c.base = strings.TrimSpace(string(b))
@@ -47,19 +52,15 @@ func (f clientFlags) client(p program) (*client, error) {
 	if *f.api != "" {
 		c.base = strings.TrimSuffix(*f.api, "/")
 	}
-	if c.key == "" {
-		v, _ := p.lookup("HOOKFERRY_API_KEY")
-		c.key = relay.Secret(v)
-	}
 	if c.key == "" && *f.data != "" {
 		b, err := os.ReadFile(filepath.Join(*f.data, keyFile))
 		if err != nil {
-			return nil, fmt.Errorf("no API key: %w; start hookferry dev -data %s first, or give -key", err, *f.data)
+			return nil, fmt.Errorf("no API key: %w; start hookferry dev -data %s first, or give -key-file", err, *f.data)
 		}
 		c.key = relay.Secret(strings.TrimSpace(string(b)))
 	}
 	if c.key == "" {
-		return nil, errors.New("no API key: give -data DIR of a running hookferry dev, or -key, or set HOOKFERRY_API_KEY")
+		return nil, errors.New("no API key: give -data DIR of a running hookferry dev, or -key-file FILE, or set HOOKFERRY_API_KEY")
 	}
 	return c, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"hookferry/shared/relay"
@@ -156,4 +157,25 @@ func readBounded(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: over 1 MiB", path)
 	}
 	return b, nil
+}
+
+// checkPrivate refuses a data folder, or a file in it that holds secrets, which
+// others on this machine may read or write. What is not there yet is made private.
+func checkPrivate(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // modes say nothing there
+	}
+	for _, path := range []string{dir, filepath.Join(dir, keyringFile), filepath.Join(dir, databaseFile), filepath.Join(dir, keyFile)} {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("data folder: %w", err)
+		}
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("%s has mode %04o: others on this machine may read or write what is in it, and it holds secrets; run: chmod go= %s", path, mode, path)
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -75,6 +76,7 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 		cfg.PublicURL = baseURL(ln)
 	}
 	logger, audit := newLogger(p, cfg.LogLevel)
+	saySettings(p, cfg, logger)
 	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
 		if err := writeFile(filepath.Join(dir, addressFile), []byte(baseURL(ln)+"\n")); err != nil {
 			return err
@@ -138,6 +140,12 @@ hookferry keys create -data DIR -account NAME.`)
 	if *data == "" {
 		return errors.New("serve needs -data DIR: the folder that keeps everything")
 	}
+	if !strings.HasPrefix(cfg.PublicURL, "https://") {
+		return fmt.Errorf("PUBLIC_URL: %s is not https: providers would send their secrets in the clear; put a proxy that terminates TLS in front and give its URL", cfg.PublicURL)
+	}
+	if err := checkPrivate(*data); err != nil {
+		return err
+	}
 	keys, err := openKeyring(*data)
 	if err != nil {
 		return err
@@ -151,6 +159,7 @@ hookferry keys create -data DIR -account NAME.`)
 		return errors.Join(err, b.close())
 	}
 	logger, audit := newLogger(p, cfg.LogLevel)
+	saySettings(p, cfg, logger)
 	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
 		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL)
 		return nil
@@ -163,4 +172,15 @@ func openSealed(dir string) (*seal.Keyring, error) {
 		return nil, errors.New("say where: -data DIR")
 	}
 	return openKeyring(dir)
+}
+
+// saySettings logs what is in force, and what was perhaps meant to be.
+func saySettings(p program, cfg config.Config, logger *slog.Logger) {
+	logger.Info("settings", "effective", strings.Join(cfg.Effective, " "))
+	if p.environ == nil {
+		return
+	}
+	for _, sentence := range config.Unknown(p.environ()) {
+		logger.Warn(sentence)
+	}
 }

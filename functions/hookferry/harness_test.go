@@ -64,6 +64,11 @@ func hookferry(t testing.TB, env []string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return hookferryAs(exe, env, args...)
+}
+
+// hookferryAs is the same by another path, such as a script that sets limits.
+func hookferryAs(exe string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(append(os.Environ(), asMain+"=1"), env...)
 	return cmd
@@ -123,7 +128,17 @@ type start struct {
 // stopped when the test ends.
 func dev(t testing.TB, s start) *relayProc {
 	t.Helper()
-	cmd := hookferry(t, s.env, append([]string{"dev", "-addr", "127.0.0.1:0"}, s.args...)...)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return devAs(t, exe, s)
+}
+
+// devAs is the same by another path.
+func devAs(t testing.TB, exe string, s start) *relayProc {
+	t.Helper()
+	cmd := hookferryAs(exe, s.env, append([]string{"dev", "-addr", "127.0.0.1:0"}, s.args...)...)
 	r := &relayProc{t: t, cmd: cmd, log: new(bytes.Buffer), logMu: new(sync.Mutex), exited: make(chan error, 1)}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

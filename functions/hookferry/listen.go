@@ -23,10 +23,10 @@ import (
 func runListen(ctx context.Context, p program, args []string) error {
 	fs := newFlags(p, "listen", `Receive deliveries, print each one and whether its signature is right.
 
-Without -secret it creates an endpoint for its own address (hookferry dev allows
+Without a secret it creates an endpoint for its own address (hookferry dev allows
 that), and deletes it when it stops.`)
 	addr := fs.String("addr", "127.0.0.1:0", "loopback `address` to listen on; port 0: any free one")
-	secret := fs.String("secret", "", "signing secret of an endpoint that exists already")
+	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the signing secret of an endpoint that exists already")
 	types := fs.String("types", "*", "event types of the endpoint it creates, separated by commas")
 	format := fs.String("format", "rivya", "format of the endpoint it creates: rivya or sivi")
 	prefix := fs.String("prefix", "Rivya", "header prefix of the deliveries")
@@ -34,6 +34,10 @@ that), and deletes it when it stops.`)
 	count := fs.Int("n", 0, "stop after this many deliveries (0: never)")
 	cf := addClientFlags(fs)
 	if err := parse(fs, args); err != nil {
+		return err
+	}
+	secret, err := secretOf.read(p)
+	if err != nil {
 		return err
 	}
 	if *status < 200 || *status > 599 {
@@ -47,8 +51,8 @@ that), and deletes it when it stops.`)
 	url := "http://" + ln.Addr().String() + "/"
 
 	l := &listener{out: p.out, prefix: *prefix, status: *status, stopAfter: *count, done: make(chan struct{})}
-	if *secret != "" {
-		l.secrets = []relay.Secret{relay.Secret(*secret)}
+	if secret != "" {
+		l.secrets = []relay.Secret{secret}
 	} else {
 		remove, err := l.subscribe(ctx, p, cf, url, *format, strings.Split(*types, ","))
 		if err != nil {

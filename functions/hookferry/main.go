@@ -29,6 +29,8 @@ type program struct {
 	out    io.Writer // results, for people and pipes
 	err    io.Writer // progress and logs
 	lookup func(string) (string, bool)
+	// environ lists the environment, to find settings that are misspelt.
+	environ func() []string
 }
 
 var commands = []command{
@@ -48,9 +50,12 @@ var commands = []command{
 var errUsage = errors.New("usage")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	p := program{out: os.Stdout, err: os.Stderr, lookup: os.LookupEnv}
+	// The first signal asks for a clean stop; from then on the next one ends the
+	// process at once, as it does by default.
+	context.AfterFunc(ctx, stop)
+	p := program{out: os.Stdout, err: os.Stderr, lookup: os.LookupEnv, environ: os.Environ}
 	switch err := run(ctx, p, os.Args[1:]); {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"hookferry/shared/api"
+	"hookferry/shared/bounds"
 	"hookferry/shared/cache"
 	"hookferry/shared/config"
 	"hookferry/shared/dispatcher"
@@ -41,23 +42,30 @@ type node struct {
 	handler    http.Handler
 	logger     *slog.Logger
 	log        *telemetry.Log
+	bounds     bounds.Bounds
 }
 
 // newNode wires a node. Audit takes a line for each management write, whatever
 // the level of the log.
 func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *slog.Logger) *node {
-	n := &node{cfg: cfg, backend: b, keys: keys, logger: logger, log: telemetry.New(logger, time.Now)}
+	n := &node{
+		cfg: cfg, backend: b, keys: keys, logger: logger, log: telemetry.New(logger, time.Now),
+		bounds: bounds.Of(bounds.FileLimit(), bounds.MemoryLimit()),
+	}
 	n.store = cache.Wrap(b.store, cache.TTL, time.Now)
 	policy := egress.Policy{AllowPrivate: cfg.AllowPrivateDestinations}
-	client := egress.New(egress.Config{Policy: policy, ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout})
+	client := egress.New(egress.Config{
+		Policy: policy, ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout, MaxIdle: n.bounds.Idle,
+	})
 	n.dispatcher = dispatcher.New(dispatcher.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, Client: client,
 		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix, DeliveryTimeout: cfg.DeliveryTimeout,
 		FailingAfter: cfg.FailingAfter, Sivi: sivi.NewClient(cfg.SiviBaseURL, client),
-		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: n.log,
+		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, MaxCalls: n.bounds.Calls,
+		Now: time.Now, Log: n.log,
 	})
 	ingest := receiver.New(receiver.Config{
-		Sources: n.store, Events: b.events, Keys: keys, Now: time.Now, Log: n.log,
+		Sources: n.store, Events: b.events, Keys: keys, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
 	})
 	manage := api.New(api.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
@@ -85,6 +93,7 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         newConnLimit(n.bounds.Connections, n.log).note,
 		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
 	}
 	work, stopWork := context.WithCancel(ctx)
@@ -119,18 +128,31 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		}
 	}
 	n.logger.Info("stopping", "up_to", n.cfg.DeliveryTimeout.String())
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.DeliveryTimeout+5*time.Second)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.DeliveryTimeout)
 	defer cancel()
-	if serr := srv.Shutdown(stopping); err == nil && serr != nil {
+	stopWork()
+	// A caller who has not sent all of a call by then was promised nothing.
+	if serr := srv.Shutdown(stopping); errors.Is(serr, context.DeadlineExceeded) {
+		n.logger.Warn("calls were still coming in when the time to stop was over", "closed", srv.Close() == nil)
+	} else if err == nil && serr != nil {
 		err = fmt.Errorf("stop serving: %w", serr)
 	}
-	stopWork()
 	workers.Wait()
-	n.dispatcher.Flush(stopping)
+	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancelFlush()
+	n.dispatcher.Flush(flush)
 	if cerr := n.backend.close(); err == nil {
 		err = cerr
 	}
-	n.logger.Info("stopped")
+	if err == nil {
+		select {
+		case err = <-failed: // batches that were left: they come again at the next start
+		default:
+		}
+	}
+	if err == nil {
+		n.logger.Info("stopped")
+	}
 	return err
 }
 
@@ -164,9 +186,9 @@ func newLogger(p program, level slog.Level) (logger, audit *slog.Logger) {
 
 func newHandler(p program, level slog.Level) slog.Handler {
 	if f, ok := p.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return tint.NewTextHandler(f, &tint.Options{Level: level, TimeFormat: time.TimeOnly})
+		return harmlessHandler{tint.NewTextHandler(f, &tint.Options{Level: level, TimeFormat: time.TimeOnly})}
 	}
-	return slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})
+	return harmlessHandler{slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})}
 }
 
 // baseURL is the address that a listener answers at, for people.

@@ -1,21 +1,26 @@
 package main
 
 import (
-	"fmt"
 	"strings"
-	"unicode"
+
+	"hookferry/shared/relay"
 )
 
 // printable returns s with what could steer a terminal written out: whatever
 // strangers sent may be printed, and nothing of it acts. Line breaks and tabs stay.
 func printable(s string) string {
 	var out strings.Builder
-	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
-			fmt.Fprintf(&out, `\u%04x`, r)
-			continue
+	for len(s) > 0 {
+		i := strings.IndexAny(s, "\n\t")
+		if i < 0 {
+			i = len(s)
 		}
-		out.WriteRune(r)
+		out.WriteString(relay.Printable(s[:i]))
+		if i < len(s) {
+			out.WriteByte(s[i])
+			i++
+		}
+		s = s[i:]
 	}
 	return out.String()
 }

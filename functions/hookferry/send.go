@@ -28,7 +28,7 @@ func runSend(ctx context.Context, p program, args []string) error {
 Without -url it makes a source named "sample `+provider+`", or takes the one that
 it made before.`)
 	url := fs.String("url", "", "ingest `URL` of a source that exists already")
-	secret := fs.String("secret", "", "rivya: the signing secret stored on that source")
+	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "for rivya the signing secret stored on that source")
 	typ := fs.String("type", "generation.succeeded", "rivya: type of the event; generation.failed, webhook.test, …")
 	status := fs.String("status", "complete", "sivi: status of the request; pending, failed, …")
 	id := fs.String("id", "", "rivya: event id; sivi: requestId (default: a fresh one)")
@@ -37,7 +37,11 @@ it made before.`)
 	if err := parse(fs, args); err != nil {
 		return err
 	}
-	s := sample{provider: relay.Provider(provider), url: *url, secret: relay.Secret(*secret)}
+	secret, err := secretOf.read(p)
+	if err != nil {
+		return err
+	}
+	s := sample{provider: relay.Provider(provider), url: *url, secret: secret}
 	if s.url == "" {
 		c, err := cf.client(p)
 		if err != nil {
@@ -47,7 +51,7 @@ it made before.`)
 			return err
 		}
 	} else if s.provider == relay.Rivya && s.secret == "" {
-		return errors.New("-url needs -secret: the signing secret that is stored on the source")
+		return errors.New("-url needs -secret-file or HOOKFERRY_SECRET: the signing secret that is stored on the source")
 	}
 	now := time.Now()
 	var body []byte

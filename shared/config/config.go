@@ -32,6 +32,10 @@ type Config struct {
 	ExpectGiveUp  time.Duration // after so long it is asked for no more; at least ExpectFirst
 	Shards        int           // a power of two
 
+	// Effective lists every setting as NAME=value, as it is in force. None of them
+	// is a secret.
+	Effective []string
+
 	// What a deployment names; empty on one machine. See Require.
 	TableName            string
 	EventsQueueURL       string
@@ -67,6 +71,7 @@ func load(lookup func(string) (string, bool), dev bool) (Config, error) {
 				text = v.DevDefault
 			}
 		}
+		c.Effective = append(c.Effective, v.Name+"="+text)
 		if text == "" {
 			continue
 		}
@@ -81,7 +86,6 @@ func load(lookup func(string) (string, bool), dev bool) (Config, error) {
 		return Config{}, errors.Join(problems...)
 	}
 	// So that a short DELIVERY_TIMEOUT alone is enough.
-	c.ConnectTimeout = min(c.ConnectTimeout, c.DeliveryTimeout)
 	c.ConnectTimeout = min(c.ConnectTimeout, c.DeliveryTimeout)
 	return c, nil
 }

@@ -2,11 +2,13 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hookferry/shared/relay"
 )
@@ -41,7 +43,7 @@ func TestAnEmptyEnvironmentWorks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(defaults(), got); diff != "" {
+		if diff := cmp.Diff(defaults(), got, values); diff != "" {
 			t.Error(diff)
 		}
 		got, err = LoadDev(env(t, set))
@@ -50,7 +52,7 @@ func TestAnEmptyEnvironmentWorks(t *testing.T) {
 		}
 		want := defaults()
 		want.AllowPrivateDestinations = true
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, values); diff != "" {
 			t.Error("dev:", diff)
 		}
 	}
@@ -87,7 +89,7 @@ func TestEveryVariableIsTaken(t *testing.T) {
 		RetriesQueueURL: set["RETRIES_QUEUE_URL"], EventsDLQURL: set["EVENTS_DLQ_URL"], RetriesDLQURL: set["RETRIES_DLQ_URL"],
 		SealingKeyringSecret: set["SEALING_KEYRING_SECRET"],
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, values); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -252,7 +254,42 @@ func TestTheDefaultsArePrintedAsTheyAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(defaults(), got); diff != "" {
+	if diff := cmp.Diff(defaults(), got, values); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// values compares what settings mean, and not how they are listed.
+var values = cmpopts.IgnoreFields(Config{}, "Effective")
+
+func TestTheSettingsInForceAreListed(t *testing.T) {
+	c, err := Load(func(name string) (string, bool) { return map[string]string{"SHARDS": " 16 "}[name], name == "SHARDS" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"SHARDS=16", "DELIVERY_TIMEOUT=10s", "PUBLIC_URL="} {
+		if !slices.Contains(c.Effective, want) {
+			t.Errorf("%s is not among %v", want, c.Effective)
+		}
+	}
+	if len(c.Effective) != len(Variables()) {
+		t.Errorf("%d settings are listed, there are %d", len(c.Effective), len(Variables()))
+	}
+}
+
+func TestAMisspeltSettingIsNamedWithTheOneThatWasMeant(t *testing.T) {
+	got := Unknown([]string{
+		"RETRY_SCHEDULES=0s", "DELIVERY_TIMOUT=1s", "delivery_timeout=1s", "PUBLICURL=https://x", "SHARDS=8", "ENDPOINT-LIMIT=1",
+		"PATH=/bin", "HOME=/root", "LOG=x", "DATA=1", "", "=", "EXPECT_LAST=1h",
+	})
+	want := []string{
+		"DELIVERY_TIMOUT is not a setting; is DELIVERY_TIMEOUT meant?",
+		"ENDPOINT-LIMIT is not a setting; is ENDPOINT_LIMIT meant?",
+		"PUBLICURL is not a setting; is PUBLIC_URL meant?",
+		"RETRY_SCHEDULES is not a setting; is RETRY_SCHEDULE meant?",
+		"delivery_timeout is not a setting; is DELIVERY_TIMEOUT meant?",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

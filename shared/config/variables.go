@@ -43,7 +43,7 @@ var variables = []Variable{
 		set: parsed(func(c *Config) *string { return &c.HeaderPrefix }, parsePrefix),
 	},
 	{
-		Name: "PUBLIC_URL", Meaning: "where providers reach the receiver, like https://hooks.example.com; if not set, the host that was called",
+		Name: "PUBLIC_URL", Meaning: "where providers reach the receiver, like https://hooks.example.com; serve needs it, elsewhere the host that was called if it is not set",
 		set: parsed(func(c *Config) *string { return &c.PublicURL }, parseBaseURL),
 	},
 	{

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"hookferry/shared/relay"
+)
+
+// A secretFlag is a secret that a command needs. It comes from a file, from
+// standard input, or from the environment. It may still be given as an argument,
+// which everybody on the machine can read in the list of processes; so that is
+// warned about.
+type secretFlag struct {
+	name, env string
+	arg, file *string
+}
+
+// addSecretFlag adds -NAME-file and -NAME; about says what the secret is.
+func addSecretFlag(fs *flag.FlagSet, name, env, about string) secretFlag {
+	return secretFlag{
+		name: name, env: env,
+		file: fs.String(name+"-file", "", "`FILE` that holds "+about+"; - is standard input (default: the variable "+env+")"),
+		arg:  fs.String(name, "", "the same as an argument, which others on this machine can see: better not"),
+	}
+}
+
+// read returns the secret, or an empty one if none was given.
+func (f secretFlag) read(p program) (relay.Secret, error) {
+	switch {
+	case *f.arg != "" && *f.file != "":
+		return "", fmt.Errorf("-%s and -%s-file: give one of them", f.name, f.name)
+	case *f.arg != "":
+		fmt.Fprintf(p.err, "hookferry: warning: -%s stands in the list of processes, where others can read it; use -%s-file or %s\n", f.name, f.name, f.env)
+		return relay.Secret(*f.arg), nil
+	case *f.file == "":
+		v, _ := p.lookup(f.env)
+		return relay.Secret(strings.TrimSpace(v)), nil
+	}
+	var b []byte
+	var err error
+	if *f.file == "-" {
+		b, err = io.ReadAll(io.LimitReader(os.Stdin, 4096))
+	} else {
+		b, err = readBounded(*f.file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("-%s-file: %w", f.name, err)
+	}
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return "", errors.New("-" + f.name + "-file: it is empty")
+	}
+	return relay.Secret(text), nil
+}
