@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 package bounds
 
@@ -11,5 +11,5 @@ func FileLimit() uint64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0
 	}
-	return uint64(r.Cur)
+	return r.Cur
 }
