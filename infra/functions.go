@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsxray"
 	"github.com/aws/jsii-runtime-go"
+
+	"hookferry/shared/bounds"
 )
 
 // A role is what a function may do: actions on each resource. A test holds
@@ -47,7 +49,7 @@ var consume = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueA
 var functions = []function{
 	{
 		name: "receiver", description: "Verifies provider calls and makes them durable",
-		memory: 512, timeout: 10,
+		memory: 512, timeout: bounds.ReceiverFunction.Seconds(),
 		role: role{
 			onTable:   {"dynamodb:GetItem"},
 			onEvents:  {"sqs:SendMessage"},
@@ -56,7 +58,7 @@ var functions = []function{
 	},
 	{
 		name: "api", description: "Manages endpoints, sources and keys; publishes, tests, replays",
-		memory: 512, timeout: 20, audit: true,
+		memory: 512, timeout: bounds.APIFunction.Seconds(), audit: true,
 		role: role{
 			onTable:   {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"},
 			onEvents:  {"sqs:SendMessage"},

@@ -3,19 +3,22 @@
 package main
 
 import (
+	"time"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/jsii-runtime-go"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 )
 
 // functionTimeout is the longest invocation of the dispatcher, in seconds. SQS
 // wants messages to stay hidden for six times as long.
 const (
-	functionTimeout   = 60
+	functionTimeout   = float64(bounds.DispatcherFunction / time.Second)
 	visibilityTimeout = 6 * functionTimeout
 )
 

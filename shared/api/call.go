@@ -15,12 +15,13 @@ import (
 	"strings"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 	"hookferry/shared/telemetry"
 )
 
 // callTimeout bounds what a call does on the ports; a gateway waits 30 s.
-const callTimeout = 20 * time.Second
+const callTimeout = bounds.APICall
 
 // A call is one request on its way.
 type call struct {

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hookferry/shared/seal"
+
+	"hookferry/shared/bounds"
 )
 
 // secrets serves GetSecretValue with the given answer.
@@ -150,7 +152,7 @@ func TestAnAnswerThatNeverComesIsAskedForAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := dynamodb.NewFromConfig(base, func(o *dynamodb.Options) { o.BaseEndpoint = &url })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), bounds.Record) // what the dispatcher gives it
 	defer cancel()
 	out, err := db.ListTables(ctx, &dynamodb.ListTablesInput{})
 	if err != nil || len(out.TableNames) != 1 || asked.Load() != 2 {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"hookferry/shared/bounds"
 )
 
 const (
@@ -14,8 +16,8 @@ const (
 	thawAfter = 5 * time.Second
 	// answerTimeout is how long an answer may take: the SDK then asks again, on
 	// another connection. Nothing here is a long poll.
-	answerTimeout = 2 * time.Second
-	connTimeout   = 2 * time.Second
+	answerTimeout = bounds.Answer
+	connTimeout   = bounds.Connect
 	// connsPerHost is how many requests one invocation has on the way.
 	connsPerHost = 128
 )

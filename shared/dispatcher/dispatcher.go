@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/egress"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
@@ -20,15 +21,15 @@ import (
 
 // Bounds of one invocation.
 const (
-	maxInFlight  = 128                     // calls at once
-	maxFanOut    = 20                      // first attempts of one event; the rest go through the retries queue
-	startMargin  = 6 * time.Second         // from the end of the last call to the invocation's
-	recordBound  = 2500 * time.Millisecond // for recording an outcome, within startMargin
-	sendBound    = 2500 * time.Millisecond // for sending a message after it
-	hideBound    = time.Second             // for hiding a message that must come again, the last thing done
-	lastWords    = 200 * time.Millisecond  // before the invocation's end
-	earlySlack   = time.Second             // between the clocks of two of our machines
-	defaultLimit = time.Minute             // of an invocation without a deadline
+	maxInFlight  = 128                // calls at once
+	maxFanOut    = 20                 // first attempts of one event; the rest go through the retries queue
+	startMargin  = bounds.StartMargin // from the end of the last call to the invocation's
+	recordBound  = bounds.Record      // for recording an outcome, within startMargin
+	sendBound    = bounds.Send        // for sending a message after it
+	hideBound    = bounds.Hide        // for hiding a message that must come again, the last thing done
+	lastWords    = bounds.LastWords   // before the invocation's end
+	earlySlack   = time.Second        // between the clocks of two of our machines
+	defaultLimit = time.Minute        // of an invocation without a deadline
 )
 
 // Config says what a Dispatcher works with and how.

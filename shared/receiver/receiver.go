@@ -41,6 +41,7 @@ import (
 	"strings"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/telemetry"
@@ -66,8 +67,8 @@ type Config struct {
 // Bounds of what is waited for, so that a caller always gets an answer before
 // its own patience, or the gateway's 30 s, ends.
 const (
-	lookupTimeout = 5 * time.Second
-	sendTimeout   = 5 * time.Second
+	lookupTimeout = bounds.ReceiverLookup
+	sendTimeout   = bounds.ReceiverSend
 )
 
 // New returns the handler of everything under /in/. It is safe for concurrent use.

@@ -1,0 +1,36 @@
+package bounds
+
+import "time"
+
+// What is waited for, and how long a function of the deployed relay may take. A
+// function that is still at work at its end is killed without a word, so every
+// step within it ends before.
+const (
+	// Answer is how long one answer of AWS may take, and Connect how long a
+	// connection to it: the SDK then asks again, on another connection. Each step
+	// below has time for a first request that is never answered and a second.
+	Answer  = 900 * time.Millisecond
+	Connect = 900 * time.Millisecond
+
+	// A provider's call: finding its source, and making it durable.
+	ReceiverLookup   = 3 * time.Second
+	ReceiverSend     = 4 * time.Second
+	ReceiverFunction = 10 * time.Second
+
+	// A management call.
+	APICall     = 17 * time.Second
+	APIFunction = 20 * time.Second
+
+	// The dispatcher, from the end of its last call on: recording the outcome,
+	// sending what follows, hiding what must come again, and the rest for saying
+	// what went wrong.
+	Record             = 2500 * time.Millisecond
+	Send               = 2500 * time.Millisecond
+	Hide               = time.Second
+	LastWords          = 200 * time.Millisecond
+	StartMargin        = 6500 * time.Millisecond
+	DispatcherFunction = 60 * time.Second
+
+	// longestDelivery is the longest delivery timeout that can be set.
+	longestDelivery = 30 * time.Second
+)

@@ -1,0 +1,31 @@
+package bounds
+
+import (
+	"testing"
+	"time"
+)
+
+func TestEveryStepEndsBeforeWhatItIsPartOf(t *testing.T) {
+	const retried = 2 * Answer // a first request that is never answered, and a second
+	const spoken = 200 * time.Millisecond
+	for name, c := range map[string]struct{ part, whole time.Duration }{
+		"a look-up with one answer lost":      {retried, ReceiverLookup},
+		"an acceptance with one answer lost":  {retried, ReceiverSend},
+		"a record with one answer lost":       {retried, Record},
+		"a send with one answer lost":         {retried, Send},
+		"a hide with its one answer":          {Answer, Hide},
+		"a provider's call and its answer":    {ReceiverLookup + ReceiverSend + spoken, ReceiverFunction},
+		"a management call and its answer":    {APICall + spoken, APIFunction},
+		"what follows a call":                 {Record + Send + Hide + LastWords, StartMargin},
+		"the longest call and what follows":   {longestDelivery + StartMargin, DispatcherFunction},
+		"a gateway's patience with the api":   {APIFunction, 30 * time.Second},
+		"a connection and an answer together": {Connect + Answer, Record},
+	} {
+		if c.part > c.whole {
+			t.Errorf("%s: %s do not fit into %s", name, c.part, c.whole)
+		}
+	}
+	if Answer < 700*time.Millisecond || Answer > time.Second {
+		t.Errorf("one answer has %s: less cuts off slow but good ones, more leaves no time to ask again", Answer)
+	}
+}
