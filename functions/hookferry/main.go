@@ -46,15 +46,23 @@ var commands = []command{
 	{bareCommand, "", "", runBare},
 }
 
+// exitSignal is the exit code of a process that was told twice to stop.
+const exitSignal = 130
+
 // errUsage means that the message has been printed and the exit code is 2.
 var errUsage = errors.New("usage")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	// The first signal asks for a clean stop; from then on the next one ends the
-	// process at once, as it does by default.
-	context.AfterFunc(ctx, stop)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		stop() // cleanly
+		<-signals
+		os.Exit(exitSignal)
+	}()
 	p := program{out: os.Stdout, err: os.Stderr, lookup: os.LookupEnv, environ: os.Environ}
 	switch err := run(ctx, p, os.Args[1:]); {
 	case err == nil:
