@@ -199,7 +199,7 @@ func (t template) bytes(h head, req Request) ([]byte, error) {
 // shifts reports whether the header at i, having this value, and a header after
 // it could be cut at another place with the same signed bytes.
 func (t template) shifts(i int, value string) bool {
-	return i+1 < len(t) && template(t[i+1:]).count(kindHeader) > 0 && strings.Contains(value, t[i+1].text)
+	return i+1 < len(t) && t[i+1:].count(kindHeader) > 0 && strings.Contains(value, t[i+1].text)
 }
 
 // onSample returns, in quotes, what the template gives on a sample call.
