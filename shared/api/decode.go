@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"math/big"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"hookferry/shared/relay"
@@ -240,7 +239,7 @@ func aLine(param string, raw json.RawMessage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n := utf8.RuneCountInString(s); n < 1 || n > 100 || strings.TrimSpace(s) == "" || strings.ContainsFunc(s, unicode.IsControl) {
+	if n := utf8.RuneCountInString(s); n < 1 || n > 100 || strings.TrimSpace(s) == "" || relay.Printable(s) != s {
 		return "", relay.Invalid(param, "%s must have 1 to 100 characters, no control characters, and not be blank.", param)
 	}
 	return s, nil
@@ -271,18 +270,31 @@ func asciiFrom(s string, first byte) bool {
 
 func anInteger(lo, hi int) parser[int] {
 	return func(param string, raw json.RawMessage) (int, error) {
-		// JSON has one kind of number: 1068.0 and 1e2 are whole ones. The bounds
-		// of every field are far within what a float64 holds exactly.
-		f, err := strconv.ParseFloat(string(raw), 64)
-		if !isNumber(raw) || err != nil || f != math.Trunc(f) || f < float64(lo) || f > float64(hi) {
+		n, ok := wholeNumber(string(raw))
+		if !ok || n < int64(lo) || n > int64(hi) {
 			return 0, relay.Invalid(param, "%s must be a whole number from %d to %d.", param, lo, hi)
 		}
-		return int(f), nil
+		return int(n), nil
 	}
 }
 
-func isNumber(raw json.RawMessage) bool {
-	return len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9')
+// wholeNumber reads a JSON number that is a whole one in any of its forms, such
+// as 1068, 1068.0 and 1e2, exactly: nothing is rounded.
+func wholeNumber(raw string) (int64, bool) {
+	const longest, largestExponent = 64, 40
+	if len(raw) == 0 || len(raw) > longest || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return 0, false
+	}
+	if i := strings.IndexAny(raw, "eE"); i >= 0 {
+		if e, err := strconv.Atoi(raw[i+1:]); err != nil || e > largestExponent || e < -largestExponent {
+			return 0, false
+		}
+	}
+	r, ok := new(big.Rat).SetString(raw)
+	if !ok || !r.IsInt() || !r.Num().IsInt64() {
+		return 0, false
+	}
+	return r.Num().Int64(), true
 }
 
 // oneOf reads one of a few words.

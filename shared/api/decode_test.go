@@ -178,7 +178,7 @@ func TestAWholeNumberMayBeWrittenInEachOfItsForms(t *testing.T) {
 	for _, n := range []string{"1068.0", "1e2", "0.5e1", "604800.000", "-0", "1E+2"} {
 		w.call("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"overlap_seconds":`+n+`}`).is(200)
 	}
-	for _, n := range []string{"0.5", "1e-1", "1e300", "604801", "-1", `"7"`, "null", "true", "1e999999999", "604800.0000001"} {
+	for _, n := range []string{"0.5", "1e-1", "1e300", "604801", "-1", `"7"`, "null", "true", "1e999999999", "604800.0000001", "5.00000000000000000001", "1e-40"} {
 		w.call("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"overlap_seconds":`+n+`}`).refused(relay.KindValidation, "overlap_seconds")
 	}
 }
@@ -201,5 +201,16 @@ func TestTwoKeysAreNone(t *testing.T) {
 	r.Header["Sivi-Api-Key"] = []string{w.key.Reveal(), w.key.Reveal()}
 	if a := w.send(r); a.status != 401 {
 		t.Errorf("two sivi-api-key headers: %d", a.status)
+	}
+}
+
+func TestANameHidesNothing(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a\u202eb", "a\u2066b", "a\u2028b", "a\u0085b", "a\tb"} {
+		body, err := json.Marshal(map[string]any{"name": name, "url": "https://example.com/hook", "event_types": []string{"*"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.call("POST", "/api/v1/webhooks", string(body)).refused(relay.KindValidation, "name")
 	}
 }
