@@ -214,7 +214,6 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	var acknowledged []string
 	for range 3 {
 		cmd, out := start(t, "send", path)
-		time.AfterFunc(300*time.Millisecond, func() { cmd.Process.Kill() })
 		round := 0
 		for {
 			line, err := out.ReadString('\n')
@@ -222,7 +221,9 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 				break // the last line may be cut
 			}
 			acknowledged = append(acknowledged, strings.TrimSpace(line))
-			round++
+			if round++; round == 1 { // in the midst of sending, however long it took to begin
+				time.AfterFunc(200*time.Millisecond, func() { cmd.Process.Kill() })
+			}
 		}
 		if err := cmd.Wait(); err == nil || round == 0 {
 			t.Fatalf("the sender ended with %v after %d messages", err, round)
