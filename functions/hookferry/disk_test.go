@@ -58,8 +58,15 @@ func TestAFullDiskIsAnswered503AndPassesByItself(t *testing.T) {
 	if full == 0 {
 		t.Fatal("the disk never got full")
 	}
-	if status, answer, err := r.try("POST", "/api/v1/webhooks", map[string]any{"name": "x", "url": dest.URL, "event_types": []string{"*"}}); err != nil || status != 503 {
-		t.Errorf("the API on a full disk: got %d %v %v, want 503", status, answer, err)
+	// A small write may still find the room of what has been delivered since.
+	for status := 201; status == 201; {
+		var answer map[string]any
+		var err error
+		body := map[string]any{"name": "x", "url": "http://127.0.0.1:9/" + strings.Repeat("x", 2000), "event_types": []string{"order.never"}}
+		if status, answer, err = r.try("POST", "/api/v1/webhooks", body); err != nil || status != 503 && status != 201 {
+			t.Errorf("the API on a full disk: got %d %v %v, want 503", status, answer, err)
+			break
+		}
 	}
 
 	if err := os.Remove(filler); err != nil {
