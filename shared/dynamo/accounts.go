@@ -222,7 +222,7 @@ func (s *Store) Keys(ctx context.Context, account string, p relay.Page) ([]relay
 	if err != nil {
 		return nil, "", err
 	}
-	rows := s.rows(keyRange{pk: accountKey(account, "").pk, low: "K#", high: "K$", after: after, newest: true}, p.Limit, false)
+	rows := s.rows(keyRange{pk: accountKey(account, "").pk, low: "K#", high: "K$", after: after, newest: true, consistent: true}, p.Limit, false)
 	var keys []relay.Key
 	next, err := page(ctx, rows, p.Limit, "k:", func(it item) bool {
 		keys = append(keys, keyOf(it))

@@ -57,7 +57,8 @@ type AccountStore interface {
 	KeyByHash(ctx context.Context, h KeyHash) (Key, error)
 	// Key is consistent; ErrNotFound.
 	Key(ctx context.Context, account, id string) (Key, error)
-	// Keys lists an account's keys, revoked ones too.
+	// Keys lists an account's keys, revoked ones too. It is consistent, so that a
+	// cascade sees every key that was made before its first revocation.
 	Keys(ctx context.Context, account string, p Page) (keys []Key, next string, err error)
 	// RevokeKey marks a key revoked and returns it; revoking again changes
 	// nothing. ErrNotFound. ErrLastKey if no other key of the account that is
