@@ -181,6 +181,8 @@ func (s *server) descendants(c *call, id string) (under []relay.Key, err error) 
 
 // keepsAKey fails if nobody could make a key any more once this one and all that
 // descend from it are revoked, so that a cascade ends nothing rather than half.
+// Two cascades at once may both pass it: the store then keeps the last key, and
+// the cascade that met it stops half done and can be repeated.
 func (s *server) keepsAKey(c *call, id string) error {
 	for p := (relay.Page{Limit: 100}); ; {
 		keys, next, err := s.Store.Keys(c.ctx(), c.account(), p)
