@@ -11,14 +11,16 @@ import (
 	"hookferry/shared/relay"
 )
 
-// eventKey is where an event is: all events of one ID in one partition, each
-// under its source.
+// eventPartition holds all events of one ID, each under its source.
+func eventPartition(account, id string) string { return "E#" + account + "#" + id }
+
+// eventKey is where an event is.
 func eventKey(account, k string) key {
 	id, source := relay.CutEventKey(k)
 	if source == "" {
-		return key{"E#" + account + "#" + id, "E"}
+		return key{eventPartition(account, id), "E"}
 	}
-	return key{"E#" + account + "#" + id, "E#" + source}
+	return key{eventPartition(account, id), "E#" + source}
 }
 
 // Codes keep an event of 1 KB within one write unit; a value that has none is
@@ -236,7 +238,7 @@ func (s *Store) Event(ctx context.Context, account, id string, consistent bool) 
 
 // EventsByID implements relay.Store.
 func (s *Store) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {
-	rows := s.rows(keyRange{pk: eventKey(account, id).pk, consistent: true}, 0, false)
+	rows := s.rows(keyRange{pk: eventPartition(account, id), consistent: true}, 0, false)
 	var events []relay.EventRecord
 	for {
 		it, err := rows.next(ctx)
@@ -257,7 +259,9 @@ func (s *Store) EventsByID(ctx context.Context, account, id string) ([]relay.Eve
 		if err != nil {
 			return nil, fmt.Errorf("read events with id %s: %w", id, err)
 		}
-		events = append(events, e)
+		if e.ID == id { // a text that is the key of another event is not its ID
+			events = append(events, e)
+		}
 	}
 	slices.SortStableFunc(events, func(a, b relay.EventRecord) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return events, nil

@@ -168,7 +168,9 @@ func (db *DB) EventsByID(ctx context.Context, account, id string) (events []rela
 			if err != nil {
 				return err
 			}
-			events = append(events, e)
+			if e.ID == id { // a text that is the key of another event is not its ID
+				events = append(events, e)
+			}
 		}
 		return nil
 	})

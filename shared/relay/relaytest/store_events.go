@@ -264,16 +264,26 @@ func (s *storeTest) sameIDOfTwoSources() {
 	near := s.event(s.a, 3) // whose ID begins alike
 	near.ID = first.ID + "@src"
 	near.Key = relay.EventKey("src_1", near.ID)
-	for _, r := range []relay.EventRecord{first, second, bare, near} {
+	// An ID that its provider chose to be another event's key.
+	hostile := s.event(s.a, 4)
+	hostile.ID = second.Key
+	hostile.Key = relay.EventKey("src_1", hostile.ID)
+	for _, r := range []relay.EventRecord{first, second, bare, near, hostile} {
 		s.putRecord(r)
 		s.list(r)
 	}
-	for _, r := range []relay.EventRecord{first, second, bare, near} {
+	for _, r := range []relay.EventRecord{first, second, bare, near, hostile} {
 		s.readEvent("event of an id that is used again", r)
 	}
 	got, err := s.EventsByID(s.ctx, s.a, first.ID)
 	s.must(err)
 	s.equal("events by id, newest first", got, []relay.EventRecord{bare, second, first})
+	got, err = s.EventsByID(s.ctx, s.a, hostile.ID)
+	s.must(err)
+	s.equal("events by an id that is another's key", got, []relay.EventRecord{hostile})
+	got, err = s.EventsByID(s.ctx, s.a, first.Key)
+	s.must(err)
+	s.equal("events by a key, which is no id", len(got), 0)
 	got, err = s.EventsByID(s.ctx, s.b, first.ID)
 	s.must(err)
 	s.equal("events by id of another account", len(got), 0)
