@@ -36,10 +36,7 @@ type writer struct {
 	// missing from the log then, and nothing after it counts until the log has
 	// been copied whole.
 	resync bool
-	// reclaim is set when the disk was full: copying the log lets it begin
-	// anew in the room that it takes up already.
-	reclaim bool
-	broken  error // set for good once the file is found damaged
+	broken error // set for good once the file is found damaged
 
 	commits, writes atomic.Int64
 }
@@ -261,11 +258,6 @@ func (w *writer) begin(durable bool) error {
 		}
 		w.resync = false
 	}
-	if w.reclaim {
-		w.reclaim = false
-		// It may fail for want of room too, which the write then shows.
-		_ = w.c.each("PRAGMA wal_checkpoint(PASSIVE)", func(row) error { return nil })
-	}
 	if durable != w.full {
 		level := "PRAGMA synchronous = NORMAL"
 		if durable {
@@ -334,7 +326,11 @@ func (w *writer) failed(err error) error {
 	case code(err) == codes.SQLITE_IOERR_FSYNC, code(err) == codes.SQLITE_IOERR_DIR_FSYNC:
 		w.resync = true
 	case code(err)&0xff == codes.SQLITE_FULL:
-		w.reclaim = true
+		// Copying the log lets it begin anew in the room that it takes up already.
+		// That comes after the write that failed and not before the next one: what
+		// has become free meanwhile is for writes first, and half a copy would use
+		// it up for nothing.
+		_ = w.c.each("PRAGMA wal_checkpoint(PASSIVE)", func(row) error { return nil })
 		return fmt.Errorf("no room for the data file: %w", err)
 	case code(err)&0xff == codes.SQLITE_BUSY:
 		return fmt.Errorf("another process has been writing to the data file for %v: %w", busyTimeout, err)
