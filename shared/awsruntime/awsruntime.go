@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/cache"
 	"hookferry/shared/config"
 	"hookferry/shared/dynamo"
@@ -128,5 +130,10 @@ func awsConfig(lookup func(string) (string, bool)) (aws.Config, error) {
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(
 			values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], values["AWS_SESSION_TOKEN"])),
 		HTTPClient: newClient(time.Now),
+		// The SDK's own wait before it asks again is up to a second and then twice
+		// that: longer than some of the steps here may take in all.
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = bounds.Backoff })
+		},
 	}, nil
 }

@@ -11,6 +11,8 @@ const (
 	// below has time for a first request that is never answered and a second.
 	Answer  = 900 * time.Millisecond
 	Connect = 900 * time.Millisecond
+	// Backoff is the longest wait before the SDK asks again.
+	Backoff = 300 * time.Millisecond
 
 	// A provider's call: finding its source, and making it durable.
 	ReceiverLookup   = 3 * time.Second

@@ -6,7 +6,7 @@ import (
 )
 
 func TestEveryStepEndsBeforeWhatItIsPartOf(t *testing.T) {
-	const retried = 2 * Answer // a first request that is never answered, and a second
+	const retried = 2*Answer + Backoff // a first request that is never answered, and a second
 	const spoken = 200 * time.Millisecond
 	for name, c := range map[string]struct{ part, whole time.Duration }{
 		"a look-up with one answer lost":      {retried, ReceiverLookup},
