@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -172,10 +173,21 @@ func fiveAttempts(t *testing.T, b testBackend) {
 			continue
 		}
 		wait := d.at.Sub(got[i-1].at)
-		// Never early. How late, a busy machine decides; the order of the waits shows
-		// that each is its own.
+		// Never early. How late a call comes, a busy machine decides; when it was
+		// due, the record says, below.
 		if want := time.Duration(i) * time.Second; wait < want || wait > want+15*time.Second {
 			t.Errorf("attempt %d came %v after the one before, want %v and no more than 15 s above", i+1, wait, want)
+		}
+	}
+	due := r.list("/api/v1/webhooks/" + id + "/deliveries?event_id=" + ev["id"].(string))
+	slices.Reverse(due) // the oldest first
+	for i, a := range due[:min(len(due), 4)] {
+		began, errBegan := time.Parse(time.RFC3339, a["created_at"].(string))
+		next, errNext := time.Parse(time.RFC3339, fmt.Sprint(a["next_attempt_at"]))
+		ended := began.Add(time.Duration(a["duration_ms"].(float64)) * time.Millisecond)
+		want := time.Duration(i+1) * time.Second
+		if errBegan != nil || errNext != nil || next.Sub(began) < want || next.Sub(ended) > want+2*time.Second {
+			t.Errorf("attempt %d planned the next one %v after its end, want %v: %v", i+1, next.Sub(ended), want, a)
 		}
 	}
 	eventually(t, 5*time.Second, func() string {
