@@ -14,10 +14,10 @@ run: ## run the relay on this machine, keeping its data in .hookferry
 	$(GO) run ./functions/hookferry dev -data .hookferry
 
 .PHONY: deps
-deps: shared/awstest/node_modules/.stamp ## install the servers that the tests of the AWS adapters start
+deps: shared/awstest/node_modules/.stamp shared/verify/node_modules/.stamp ## install what the tests need: servers for the AWS adapters, a TypeScript compiler
 
-shared/awstest/node_modules/.stamp: shared/awstest/package-lock.json
-	cd shared/awstest && npm ci --no-audit --no-fund
+%/node_modules/.stamp: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
 	touch $@
 
 .PHONY: test

@@ -38,6 +38,7 @@ var commands = []command{
 	{"serve", "", "run the relay on this machine, for production on one node", runServe},
 	{"listen", "", "receive deliveries, print each one and whether its signature is right", runListen},
 	{"send", "rivya|sivi", "send a sample call as the provider would", runSend},
+	{"audit", "URL", "try a receiver with right and wrong calls, and say what to mend", runAudit},
 	{"keys", "create|list|revoke", "make, list and revoke API keys", runKeys},
 	{"dead", "list|show|redrive|drop", "look at dead letters, put them back or drop them", runDead},
 	{"repair", "", "send again every delivery whose next attempt is overdue", runRepair},

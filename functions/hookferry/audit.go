@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"hookferry/shared/audit"
+)
+
+// runAudit tries a receiver with calls that it must take and calls that it must
+// refuse. It fails if the receiver did otherwise with one of them.
+func runAudit(ctx context.Context, p program, args []string) error {
+	fs := newFlags(p, "audit URL", `Try a receiver of deliveries: send it right calls and wrong, stale, repeated,
+re-encoded, oversized, truncated and unsigned ones, and say which of them it
+wrongly took or wrongly refused, and what to change. Every call is a webhook.test
+event. The exit code is 1 if the receiver did something wrong.
+
+  HOOKFERRY_SECRET=whsec_… hookferry audit http://localhost:3000/hook
+  hookferry audit -secret-file secret.txt -standard https://example.com/hook`)
+	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the endpoint's signing secret, which the receiver knows")
+	standard := fs.Bool("standard", false, "sign as Standard Webhooks says, instead of Rivya's way")
+	prefix := fs.String("prefix", "Rivya", "header prefix of the deployment")
+	timeout := fs.Duration("timeout", 10*time.Second, "how long one call may take")
+	asJSON := fs.Bool("json", false, "print the report as JSON")
+	url, err := parseWithOne(fs, args, "URL", "http://localhost:3000/hook")
+	if err != nil {
+		return err
+	}
+	secret, err := secretOf.read(p)
+	if err != nil {
+		return err
+	}
+	if secret == "" {
+		return errors.New("no signing secret: put it in HOOKFERRY_SECRET, or in a file that -secret-file names")
+	}
+	report, err := audit.Run(ctx, audit.Config{URL: url, Secret: secret, Standard: *standard, Prefix: *prefix, Timeout: *timeout})
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		encoder := json.NewEncoder(p.out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(report); err != nil {
+			return err
+		}
+	} else {
+		printAudit(p.out, report)
+	}
+	if n := report.Failed(); n > 0 {
+		return fmt.Errorf("%d of %d calls went wrong", n, len(report.Results))
+	}
+	return nil
+}
+
+// parseWithOne reads flags and the one argument that stands before, between or
+// behind them.
+func parseWithOne(fs *flag.FlagSet, args []string, name, example string) (string, error) {
+	var found []string
+	for len(args) > 0 {
+		if err := fs.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return "", err
+			}
+			return "", errUsage
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		found = append(found, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	if len(found) != 1 {
+		verb, _, _ := strings.Cut(fs.Name(), " ")
+		fmt.Fprintf(fs.Output(), "hookferry %s: want one %s, like: hookferry %s %s\n", verb, name, verb, example)
+		return "", errUsage
+	}
+	return found[0], nil
+}
+
+func printAudit(w io.Writer, report audit.Report) {
+	if report.Framework != "" {
+		fmt.Fprintf(w, "The receiver looks like %s.\n\n", report.Framework)
+	}
+	for _, r := range report.Results {
+		mark, got := "ok  ", fmt.Sprint(r.Status)
+		if !r.OK {
+			mark = "FAIL"
+		}
+		if r.Status == 0 {
+			got = printable(r.Error)
+		}
+		fmt.Fprintf(w, "%s  %-16s %-6s  %-3s  %s\n", mark, r.Name, r.Want, got, r.What)
+		if r.Advice != "" {
+			fmt.Fprintf(w, "      → %s\n", r.Advice)
+		}
+	}
+	if report.Failed() == 0 {
+		fmt.Fprintf(w, "\nAll %d calls went as they must: the receiver is sound.\n", len(report.Results))
+	}
+}
