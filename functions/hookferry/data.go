@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"hookferry/shared/disk"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/sqlite"
@@ -51,7 +53,7 @@ func openData(ctx context.Context, dir string, retention time.Duration, exclusiv
 		return backend{}, fmt.Errorf("data folder: %w", err)
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{
-		Path: filepath.Join(dir, databaseFile), Retention: retention, Now: time.Now, Exclusive: exclusive,
+		Path: filepath.Join(dir, databaseFile), Retention: retention, Now: time.Now, Exclusive: exclusive, Log: slog.Default(),
 	})
 	if err != nil {
 		return backend{}, err
@@ -97,7 +99,7 @@ func openKeyring(dir string) (*seal.Keyring, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := placeFile(path, seal.Generate().Marshal(), os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Create(path, seal.Generate().Marshal()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return readKeyring(path)
@@ -113,33 +115,6 @@ func readKeyring(path string) (*seal.Keyring, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return ring, nil
-}
-
-// writeFile replaces a file of mode 0600 so that a crash leaves the old or the
-// new one, whole.
-func writeFile(path string, b []byte) error { return placeFile(path, b, os.Rename) }
-
-// placeFile writes a file of mode 0600 under another name and puts it at path.
-func placeFile(path string, b []byte, place func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name()) // not there any more if it was renamed
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = place(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 // readBounded reads a file of at most 1 MiB.

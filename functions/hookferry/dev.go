@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hookferry/shared/config"
+	"hookferry/shared/disk"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 )
@@ -56,6 +57,7 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 		return err
 	}
 	defer ln.Close()
+	logger, audit := newLogger(p, cfg.LogLevel)
 	var b backend
 	switch *kind {
 	case "sqlite":
@@ -75,10 +77,9 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = baseURL(ln)
 	}
-	logger, audit := newLogger(p, cfg.LogLevel)
 	saySettings(p, cfg, logger)
 	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
-		if err := writeFile(filepath.Join(dir, addressFile), []byte(baseURL(ln)+"\n")); err != nil {
+		if err := disk.Replace(filepath.Join(dir, addressFile), []byte(baseURL(ln)+"\n")); err != nil {
 			return err
 		}
 		return json.NewEncoder(p.out).Encode(struct {
@@ -114,7 +115,7 @@ func devKey(ctx context.Context, store relay.Store, path string) (account string
 	if err != nil {
 		return "", "", err
 	}
-	return acct.ID, key, writeFile(path, []byte(key.Reveal()+"\n"))
+	return acct.ID, key, disk.Replace(path, []byte(key.Reveal()+"\n"))
 }
 
 // runServe runs the relay for production on one node.
@@ -150,6 +151,7 @@ hookferry keys create -data DIR -account NAME.`)
 	if err != nil {
 		return err
 	}
+	logger, audit := newLogger(p, cfg.LogLevel)
 	b, err := openData(ctx, *data, cfg.Retention, true)
 	if err != nil {
 		return err
@@ -158,7 +160,6 @@ hookferry keys create -data DIR -account NAME.`)
 	if err != nil {
 		return errors.Join(err, b.close())
 	}
-	logger, audit := newLogger(p, cfg.LogLevel)
 	saySettings(p, cfg, logger)
 	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
 		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL)

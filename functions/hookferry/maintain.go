@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"hookferry/shared/disk"
 	"hookferry/shared/dispatcher"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
@@ -68,7 +69,7 @@ function has started anew, then run reseal with -keyring.`)
 			return errors.New("-rotate works on a data folder: give -data DIR alone")
 		}
 		ring = ring.Rotate()
-		if err := writeFile(filepath.Join(*where.data, keyringFile), ring.Marshal()); err != nil {
+		if err := disk.Replace(filepath.Join(*where.data, keyringFile), ring.Marshal()); err != nil {
 			return err
 		}
 		fmt.Fprintf(p.out, "the keyring has version %v; restart the relay, then run reseal\n", ring.Versions())

@@ -40,12 +40,3 @@ func (l *fileLock) release() {
 		l.f.Close()
 	}
 }
-
-// syncDir makes a new name in the folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

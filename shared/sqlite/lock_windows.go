@@ -34,6 +34,3 @@ func (l *fileLock) release() {
 		l.f.Close()
 	}
 }
-
-// syncDir is for systems where a folder can be synced.
-func syncDir(string) error { return nil }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	codes "modernc.org/sqlite/lib"
+
+	"hookferry/shared/disk"
 )
 
 //go:embed schema.sql
@@ -73,7 +75,7 @@ func prepare(ctx context.Context, path string, locked bool) error {
 	return errors.Join(migrate(c), c.close())
 }
 
-// create makes the file under another name and links it to its own, so that
+// create makes the file under another name and moves it to its own, so that
 // nobody ever sees half of it, and of two processes one wins.
 func create(path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
@@ -98,10 +100,10 @@ func create(path string) error {
 	if err = errors.Join(err, c.close()); err != nil {
 		return fmt.Errorf("create the data file: %w", err)
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Place(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create the data file: %w", err)
 	}
-	return syncDir(filepath.Dir(path))
+	return disk.SyncDir(filepath.Dir(path))
 }
 
 // migrate brings the file to the newest version, each step in one transaction.

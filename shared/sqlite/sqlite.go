@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -71,6 +72,9 @@ type Config struct {
 	// flight visible at once and ends the claims on events, because whoever had
 	// them is gone; and it deletes what has expired, in the background.
 	Exclusive bool
+	// Log takes a line when something outside keeps the file's log from being
+	// bounded; nil: none.
+	Log *slog.Logger
 }
 
 // DB is an open data file. It implements relay.Store; Queue gives the lanes. It
@@ -79,6 +83,7 @@ type DB struct {
 	now       func() time.Time
 	retention time.Duration
 	epoch     int64 // of claims on events, see schema.sql
+	log       *slog.Logger
 
 	w       *writer
 	readers chan *conn
@@ -100,7 +105,7 @@ var _ relay.Store = (*DB)(nil)
 // ErrDamaged, ErrNewer and ErrInUse leave it as it was. The check reads the
 // whole file, for 10 seconds at most.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{now: cfg.Now, retention: cfg.Retention, lanes: map[string]*lane{}, open: map[string]openCount{}}
+	db := &DB{now: cfg.Now, retention: cfg.Retention, log: cfg.Log, lanes: map[string]*lane{}, open: map[string]openCount{}}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -141,15 +146,18 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 // in WAL mode neither wait for it nor hold it up.
 func (db *DB) connect(path string) error {
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
-	// The log is copied into the file when it has grown to 4,000 pages, 16 MB:
-	// pages that many transactions touched are copied once, and it stays small
-	// enough that doing so takes some hundredths of a second.
-	w, err := openConn(path, "mode=rw", busy, "synchronous(FULL)", "cache_size(-32000)", "temp_store(MEMORY)",
-		"wal_autocheckpoint(4000)")
+	w, err := openConn(path, "mode=rw", busy, "synchronous(FULL)", "cache_size(-32000)", "temp_store(MEMORY)")
 	if err != nil {
 		return err
 	}
-	if err := w.run("PRAGMA busy_timeout = 0"); err != nil { // see writer.lock
+	pages, err := setModes(w)
+	if err != nil {
+		return errors.Join(err, w.close())
+	}
+	// What a reader let the log grow to is given back at its next beginning. And
+	// waiting is the writer's own, see writer.patiently.
+	if err := w.run(fmt.Sprintf("PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d; PRAGMA busy_timeout = 0",
+		pages, logSize)); err != nil {
 		return errors.Join(err, w.close())
 	}
 	readers := max(2, min(4, runtime.GOMAXPROCS(0)))
@@ -166,7 +174,7 @@ func (db *DB) connect(path string) error {
 		}
 		db.readers <- r
 	}
-	db.w = newWriter(w)
+	db.w = newWriter(w, path, db.log)
 	return nil
 }
 
@@ -245,7 +253,7 @@ func (db *DB) Close() error {
 		if db.w.broken == nil {
 			// It fails when another process reads or the disk is full; the log
 			// stays then, and is part of the data.
-			_ = db.w.checkpoint()
+			_ = db.w.checkpoint(time.Second)
 		}
 		errs = append(errs, db.w.c.close())
 		db.lock.release()

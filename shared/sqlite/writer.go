@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,11 @@ type writer struct {
 	resync bool
 	broken error // set for good once the file is found damaged
 
+	logPath string // of the write-ahead log; see trim
+	log     *slog.Logger
+	trimmed time.Time // when it was last tried
+	said    int64     // the log's size in the last line about it
+
 	commits, writes atomic.Int64
 }
 
@@ -58,8 +64,13 @@ const (
 	opCancelled
 )
 
-func newWriter(c *conn) *writer {
-	w := &writer{c: c, ops: make(chan *op, maxGroup), done: make(chan struct{}), full: true}
+// newWriter returns the writer of the file at path. Log takes a line when its log
+// grows without end; nil: none.
+func newWriter(c *conn, path string, log *slog.Logger) *writer {
+	w := &writer{
+		c: c, ops: make(chan *op, maxGroup), done: make(chan struct{}), full: true,
+		logPath: path + "-wal", log: log,
+	}
 	go w.loop()
 	return w
 }
@@ -197,6 +208,7 @@ func (w *writer) group(first *op) {
 	for _, o := range ran {
 		o.done <- o.err
 	}
+	w.trim()
 }
 
 // undo is for a group whose last op that ran failed with part of its work done:
@@ -253,7 +265,7 @@ func (w *writer) begin(durable bool) error {
 		return w.broken
 	}
 	if w.resync {
-		if err := w.checkpoint(); err != nil {
+		if err := w.checkpoint(time.Second); err != nil {
 			return fmt.Errorf("after a failed sync: %w", err)
 		}
 		w.resync = false
@@ -271,20 +283,11 @@ func (w *writer) begin(durable bool) error {
 	return w.lock()
 }
 
-// lock begins a transaction when no other process has one. SQLite's own waiting
-// sleeps for up to 100 ms between looks, and so hardly ever meets the short gap
-// between two groups of a relay at work.
-func (w *writer) lock() error {
-	for patience := time.Now().Add(busyTimeout); ; time.Sleep(200*time.Microsecond + rand.N(600*time.Microsecond)) {
-		_, err := w.c.exec("BEGIN IMMEDIATE")
-		if code(err)&0xff != codes.SQLITE_BUSY || time.Now().After(patience) {
-			return err
-		}
-	}
-}
+// lock begins a transaction when no other process has one.
+func (w *writer) lock() error { return w.patiently("begin", "BEGIN IMMEDIATE") }
 
 func (w *writer) commit() error {
-	if _, err := w.c.exec("COMMIT"); err != nil {
+	if err := w.patiently("commit", "COMMIT"); err != nil {
 		w.rollback()
 		return err
 	}
@@ -292,14 +295,48 @@ func (w *writer) commit() error {
 	return nil
 }
 
+// patiently runs a statement that another user of the file can hold up, until it
+// is through or that has lasted for busyTimeout. SQLite's own waiting sleeps for up
+// to 100 ms between looks, and so hardly ever meets the short gap between two
+// groups of a relay at work. A COMMIT that is held up leaves its transaction open.
+func (w *writer) patiently(what, statement string) error {
+	for since := time.Now(); ; time.Sleep(200*time.Microsecond + rand.N(600*time.Microsecond)) {
+		_, err := w.c.exec(statement)
+		if code(err)&0xff != codes.SQLITE_BUSY {
+			return err
+		}
+		if waited := time.Since(since); waited >= busyTimeout {
+			return &busyError{what, waited.Round(time.Second), err}
+		}
+	}
+}
+
+// A busyError says that others held the file for as long as this process waits.
+type busyError struct {
+	what   string // begin or commit
+	waited time.Duration
+	err    error
+}
+
+// Error says who can have held it: only a writer keeps others from beginning.
+func (e *busyError) Error() string {
+	if e.what == "begin" {
+		return fmt.Sprintf("another process has been writing to the data file for %v: %v", e.waited, e.err)
+	}
+	return fmt.Sprintf("the data file has been locked by its readers or another process for %v, and nothing could be committed: %v", e.waited, e.err)
+}
+
+// Unwrap returns SQLite's own error.
+func (e *busyError) Unwrap() error { return e.err }
+
 // rollback's error says nothing that is not known: SQLite has rolled back by
 // itself then, because the disk was full or failed.
 func (w *writer) rollback() { _, _ = w.c.exec("ROLLBACK") }
 
 // checkpoint copies the log into the file and empties it, unless others read it
-// for a second on end.
-func (w *writer) checkpoint() error {
-	for patience := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+// for all of the patience.
+func (w *writer) checkpoint(patience time.Duration) error {
+	for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		busy := int64(0)
 		if err := w.c.each("PRAGMA wal_checkpoint(TRUNCATE)", func(r row) error { busy = r.int(0); return nil }); err != nil {
 			return err
@@ -307,7 +344,7 @@ func (w *writer) checkpoint() error {
 		if busy == 0 {
 			return nil
 		}
-		if time.Now().After(patience) {
+		if time.Now().After(until) {
 			return errors.New("the log cannot be copied while another process reads it")
 		}
 	}
@@ -332,8 +369,6 @@ func (w *writer) failed(err error) error {
 		// it up for nothing.
 		_ = w.c.each("PRAGMA wal_checkpoint(PASSIVE)", func(row) error { return nil })
 		return fmt.Errorf("no room for the data file: %w", err)
-	case code(err)&0xff == codes.SQLITE_BUSY:
-		return fmt.Errorf("another process has been writing to the data file for %v: %w", busyTimeout, err)
 	}
 	return err
 }
