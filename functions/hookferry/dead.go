@@ -87,12 +87,14 @@ func eachDead(ctx context.Context, l lane, id string, do func(relay.DeadLetter) 
 	}
 	var kept []relay.DeadLetter
 	defer func() { err = errors.Join(err, l.Release(context.WithoutCancel(ctx), kept...)) }()
+	after := ""
 	for left > 0 {
-		dead, err := l.Dead(ctx, min(left, 1000))
+		dead, err := l.Dead(ctx, after, min(left, 1000))
 		if err != nil || len(dead) == 0 {
 			return done, err
 		}
 		left -= len(dead)
+		after = dead[len(dead)-1].ID
 		for i, d := range dead {
 			gone := false
 			if id == "" || d.ID == id {
@@ -122,7 +124,7 @@ func listDead(ctx context.Context, p program, lanes []namedLane, limit int) erro
 			return err
 		}
 		total += count
-		dead, err := l.lane.Dead(ctx, limit)
+		dead, err := l.lane.Dead(ctx, "", limit)
 		if err != nil {
 			return err
 		}

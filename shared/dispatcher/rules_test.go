@@ -561,7 +561,7 @@ func TestRule7WhatAlwaysFailsEndsInTheDeadLetterQueue(t *testing.T) {
 	r.store.fail("PutEvent")
 	m := r.accept("evt_1")
 	r.run(12 * time.Hour)
-	dead, err := r.events.Dead(t.Context(), 10)
+	dead, err := r.events.Dead(t.Context(), "", 10)
 	if err != nil || len(dead) != 1 || dead[0].Receives != relay.MaxReceives {
 		t.Fatalf("dead: %+v, %v", dead, err)
 	}
@@ -591,7 +591,7 @@ func TestRule7WhatCannotBeDecodedIsBuriedAtOnce(t *testing.T) {
 		if _, failed := r.handle(r.events); failed != 0 {
 			t.Errorf("%s: failed, want buried", c.reason)
 		}
-		dead, err := r.events.Dead(t.Context(), 10)
+		dead, err := r.events.Dead(t.Context(), "", 10)
 		if err != nil || len(dead) != 1 || !strings.Contains(dead[0].Reason, c.reason) {
 			t.Fatalf("%s: dead %+v, %v", c.reason, dead, err)
 		}

@@ -52,9 +52,12 @@ type Queue interface {
 
 // DeadLetters is the dead-letter queue of a lane, for the operator.
 type DeadLetters interface {
-	// Dead returns up to limit dead messages. On SQS they are hidden from every
-	// reader for half a minute, in which they can be put back or dropped.
-	Dead(ctx context.Context, limit int) ([]DeadLetter, error)
+	// Dead returns up to limit dead messages, the oldest first. After is the ID of
+	// the last one that the call before returned, and empty for the first call. On
+	// SQS it means nothing and the order is any: there a dead message that was
+	// returned is hidden from every reader for half a minute, in which it can be
+	// put back or dropped.
+	Dead(ctx context.Context, after string, limit int) ([]DeadLetter, error)
 	// Release shows dead messages again that Dead has returned and that are left
 	// as they are.
 	Release(ctx context.Context, ds ...DeadLetter) error

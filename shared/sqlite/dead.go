@@ -21,11 +21,10 @@ func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) err
 	}), "bury on %s", q.name)
 }
 
-// Dead implements relay.DeadLetters: the oldest ones. They are not hidden from
-// other readers.
-func (q *Queue) Dead(ctx context.Context, limit int) (dead []relay.DeadLetter, err error) {
+// Dead implements relay.DeadLetters. They are not hidden from other readers.
+func (q *Queue) Dead(ctx context.Context, after string, limit int) (dead []relay.DeadLetter, err error) {
 	err = q.db.read(ctx, func(c *conn) error {
-		return c.each("SELECT id, dead_at, receives, reason, body FROM dead WHERE lane = ? ORDER BY id LIMIT ?",
+		return c.each("SELECT id, dead_at, receives, reason, body FROM dead WHERE lane = ? AND id > ? ORDER BY id LIMIT ?",
 			func(r row) error {
 				id := strconv.FormatInt(r.int(0), 10)
 				dead = append(dead, relay.DeadLetter{
@@ -33,7 +32,7 @@ func (q *Queue) Dead(ctx context.Context, limit int) (dead []relay.DeadLetter, e
 					Reason: r.text(3), Body: r.blob(4),
 				})
 				return nil
-			}, q.name, max(limit, 0))
+			}, q.name, deadID(relay.DeadLetter{Receipt: after}), max(limit, 0))
 	})
 	return dead, wrap(err, "dead letters of %s", q.name)
 }

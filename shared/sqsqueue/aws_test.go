@@ -306,7 +306,7 @@ func TestABuriedMessageKnowsWhenAndWhy(t *testing.T) {
 			t.Fatalf("bury %s: %v", name, err)
 		}
 	}
-	dead, err := q.Dead(ctx, 10)
+	dead, err := q.Dead(ctx, "", 10)
 	if err != nil || len(dead) != len(reasons) {
 		t.Fatalf("%d dead letters, %v; want %d", len(dead), err, len(reasons))
 	}

@@ -59,7 +59,7 @@ func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) err
 }
 
 // Dead implements relay.DeadLetters.
-func (q *Queue) Dead(ctx context.Context, limit int) ([]relay.DeadLetter, error) {
+func (q *Queue) Dead(ctx context.Context, _ string, limit int) ([]relay.DeadLetter, error) {
 	var dead []relay.DeadLetter
 	seen := make(map[string]bool)
 	for len(dead) < limit {

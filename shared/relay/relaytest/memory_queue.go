@@ -174,13 +174,14 @@ func (q *MemoryQueue) Bury(ctx context.Context, msg relay.Received, reason strin
 }
 
 // Dead implements relay.DeadLetters.
-func (q *MemoryQueue) Dead(ctx context.Context, limit int) ([]relay.DeadLetter, error) {
+func (q *MemoryQueue) Dead(ctx context.Context, after string, limit int) ([]relay.DeadLetter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Clone(q.dead[:min(limit, len(q.dead))]), nil
+	from := 1 + slices.IndexFunc(q.dead, func(d relay.DeadLetter) bool { return d.ID == after })
+	return slices.Clone(q.dead[from:min(from+limit, len(q.dead))]), nil
 }
 
 // Redrive implements relay.DeadLetters.

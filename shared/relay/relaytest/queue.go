@@ -54,6 +54,7 @@ func TestQueue(t *testing.T, open func(testing.TB, *Clock) Lane, opts QueueOptio
 	run("a message received too often is moved to the dead-letter queue", (*queueTest).moves)
 	run("a buried message is kept with its reason until it is deleted from the lane", (*queueTest).buries)
 	run("a redriven message is on the lane again and nowhere else", (*queueTest).redrives)
+	run("dead letters are shown page by page", (*queueTest).pages)
 	run("a dropped message is gone", (*queueTest).drops)
 	run("a cancelled context is an error", (*queueTest).cancelledContext)
 }
@@ -143,7 +144,7 @@ func (q *queueTest) deadLetters(want int) []relay.DeadLetter {
 	q.Helper()
 	seen := map[string]relay.DeadLetter{}
 	for try := 0; len(seen) < want && try < 20; try++ {
-		dead, err := q.Dead(q.ctx, 10)
+		dead, err := q.Dead(q.ctx, "", 10)
 		if err != nil {
 			q.Fatalf("dead: %v", err)
 		}

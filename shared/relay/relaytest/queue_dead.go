@@ -95,6 +95,27 @@ func (q *queueTest) redrives() {
 	q.none("after the redriven message was deleted")
 }
 
+// What is not on one page is on a later one, with nothing put back or dropped
+// between.
+func (q *queueTest) pages() {
+	if err := q.Release(q.ctx, q.bury("a", "b", "c", "d", "e")...); err != nil {
+		q.Fatalf("release: %v", err)
+	}
+	seen, after := map[string]bool{}, ""
+	for try := 0; len(seen) < 5 && try < 20; try++ {
+		dead, err := q.Dead(q.ctx, after, 2)
+		if err != nil {
+			q.Fatalf("dead: %v", err)
+		}
+		for _, d := range dead {
+			seen[string(d.Body)], after = true, d.ID
+		}
+	}
+	if len(seen) != 5 {
+		q.Errorf("pages of 2 showed %v, want a to e", seen)
+	}
+}
+
 func (q *queueTest) drops() {
 	dead := q.bury("a", "b", "c")
 	for _, d := range dead[:2] {

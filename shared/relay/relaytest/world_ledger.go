@@ -111,7 +111,7 @@ func (w *World) messages(ctx context.Context) []relay.Message {
 	var out []relay.Message
 	for i := range w.lanes {
 		bodies := append(w.lanes[i].Bodies(), w.faulty[i].Bodies()...)
-		dead, err := w.lanes[i].Dead(ctx, 1<<20)
+		dead, err := w.lanes[i].Dead(ctx, "", 1<<20)
 		w.must(err)
 		for _, d := range dead {
 			bodies = append(bodies, d.Body)
@@ -317,7 +317,7 @@ func (w *World) drain(ctx context.Context) {
 // redrive puts back what died of faults, as its operator would.
 func (w *World) redrive(ctx context.Context) (any bool) {
 	for _, lane := range w.lanes {
-		dead, err := lane.Dead(ctx, 1<<20)
+		dead, err := lane.Dead(ctx, "", 1<<20)
 		w.must(err)
 		for _, d := range dead {
 			if d.Reason != "" {
