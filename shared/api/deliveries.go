@@ -47,16 +47,21 @@ func (s *server) listAttempts(c *call) (answer, error) {
 // testEndpoint sends a webhook.test to the endpoint alone, also while it is
 // disabled.
 func (s *server) testEndpoint(c *call) (answer, error) {
-	if err := c.noFields(); err != nil {
+	o, err := c.noFields()
+	if err != nil {
 		return answer{}, err
 	}
 	ep, err := s.liveEndpoint(c)
 	if err != nil {
 		return answer{}, err
 	}
+	m, err := s.making(c, o, c.route(), relay.NewID(relay.EventPrefix, c.now))
+	if err != nil {
+		return answer{}, err
+	}
 	ev := relay.Event{
-		ID: relay.NewID(relay.EventPrefix, c.now), Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
-		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: c.now, RequestID: c.id, Only: ep.ID,
+		ID: m.id, Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
+		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: m.at, RequestID: c.id, Only: ep.ID,
 	}
 	ev.Payload = relay.NewPayload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
 	ans, err := s.accept(c, ev)
@@ -67,12 +72,12 @@ func (s *server) testEndpoint(c *call) (answer, error) {
 }
 
 // noFields reads a body that has nothing to say.
-func (c *call) noFields() error {
+func (c *call) noFields() (*object, error) {
 	o, err := c.object()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return o.done()
+	return o, o.done()
 }
 
 // wireRun is a run of a delivery that has been started.
@@ -91,7 +96,8 @@ type wireRun struct {
 // retryDelivery starts a new run of the delivery that the attempt belongs to. A
 // run that is still going on ends: its messages are of an older run.
 func (s *server) retryDelivery(c *call) (answer, error) {
-	if err := c.noFields(); err != nil {
+	o, err := c.noFields()
+	if err != nil {
 		return answer{}, err
 	}
 	ep, err := s.liveEndpoint(c)
@@ -107,9 +113,13 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 		return answer{}, found(fmt.Errorf("read attempt %s: %w", id, err), "delivery attempt")
 	}
 	shown, _ := relay.CutEventKey(a.EventID)
-	run, err := s.Store.StartRun(c.ctx(), a.Account, a.EventID, ep.ID, c.id, c.now)
+	mk, err := s.making(c, o, c.route(), c.id)
 	if err != nil {
-		return answer{}, found(fmt.Errorf("start run of %s to %s: %w", a.EventID, ep.ID, err), "event")
+		return answer{}, err
+	}
+	run, err := s.startRun(c, a.EventID, ep.ID, mk)
+	if err != nil {
+		return answer{}, err
 	}
 	// If the send fails, or we die before it, the run is on record as due, and
 	// the repair walk finds it.
@@ -124,4 +134,24 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 		EventType: a.EventType, EndpointID: ep.ID, Run: run.Number, Status: relay.DeliveryPending,
 		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt),
 	}}, nil
+}
+
+// startRun begins a run of the event to the endpoint, now. A repeat of the call
+// gets the run that the first began or, if another was begun since, that one:
+// the event has been sent again after the first call, and is not sent once more.
+func (s *server) startRun(c *call, event, endpoint string, m making) (relay.Run, error) {
+	if m.again {
+		r, err := s.Store.Event(c.ctx(), c.account(), event, true)
+		if err != nil {
+			return relay.Run{}, found(fmt.Errorf("read event %s: %w", event, err), "event")
+		}
+		if run, ok := r.Runs[endpoint]; ok && run.Token != m.id && !run.StartedAt.Before(m.at) {
+			return run, nil
+		}
+	}
+	run, err := s.Store.StartRun(c.ctx(), c.account(), event, endpoint, m.id, m.at)
+	if err != nil {
+		return run, found(fmt.Errorf("start run of %s to %s: %w", event, endpoint, err), "event")
+	}
+	return run, nil
 }

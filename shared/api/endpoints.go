@@ -111,19 +111,39 @@ func (s *server) createEndpoint(c *call) (answer, error) {
 	if err := s.checkEndpointFields(c, f); err != nil {
 		return answer{}, err
 	}
-	ep := relay.Endpoint{
-		ID: relay.NewID(relay.EndpointPrefix, c.now), Account: c.account(),
-		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya},
-		Status: relay.Active, CreatedAt: c.now, UpdatedAt: c.now,
-	}
-	fields := f.apply(&ep, c.now)
-	secret := s.newSecret(&ep)
-	if err := s.putEndpoint(c, ep); err != nil {
+	m, err := s.making(c, o, c.route(), relay.NewID(relay.EndpointPrefix, c.now))
+	if err != nil {
 		return answer{}, err
 	}
-	s.audit(c, "endpoint.create", ep.ID, fields...)
-	w := endpointWire(ep, relay.Counters{})
-	w.SigningSecret = secret.Reveal()
+	ep := relay.Endpoint{
+		ID: m.id, Account: c.account(),
+		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya},
+		Status: relay.Active, CreatedAt: m.at, UpdatedAt: m.at,
+	}
+	fields := f.apply(&ep, m.at)
+	s.newSecret(&ep)
+	ep, made, err := finish(m,
+		func() (relay.Endpoint, error) { return s.Store.Endpoint(c.ctx(), c.account(), m.id) },
+		func() (relay.Endpoint, error) { return ep, s.putEndpoint(c, ep) })
+	if err != nil {
+		return answer{}, err
+	}
+	counters := relay.Counters{}
+	if made {
+		s.audit(c, "endpoint.create", ep.ID, fields...)
+	} else if counters, err = s.countersOf(c, ep.ID); err != nil {
+		return answer{}, err
+	}
+	w := endpointWire(ep, counters)
+	if m.mine && ep.Rotations == 0 {
+		// Once more, for a client whose answer was lost; never to another key, and
+		// never a secret that came after.
+		secret, err := s.Keys.Open(ep.Secret, seal.Place{Account: ep.Account, Object: ep.ID, Field: seal.SigningSecret})
+		if err != nil {
+			return answer{}, err
+		}
+		w.SigningSecret = secret.Reveal()
+	}
 	return answer{status: http.StatusCreated, body: w}, nil
 }
 
@@ -287,6 +307,7 @@ func (s *server) rotateSecret(c *call) (answer, error) {
 		if err != nil {
 			return nil, err
 		}
+		ep.Rotations++
 		ep.Secret, ep.SecretPreview, ep.OldSecret, ep.OldSecretUntil = fresh.Secret, fresh.SecretPreview, old, until
 		return []string{"signing_secret"}, nil
 	})

@@ -1,24 +1,17 @@
 package api
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"hookferry/events"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 	"hookferry/shared/telemetry"
-)
-
-const (
-	maxIdempotencyKey = 255
-	idempotencyLife   = 24 * time.Hour
 )
 
 func (s *server) listEvents(c *call) (answer, error) {
@@ -193,10 +186,6 @@ func shownPayload(p relay.Payload) (any, error) {
 }
 
 func (s *server) publishEvent(c *call) (answer, error) {
-	key, err := c.idempotencyKey()
-	if err != nil {
-		return answer{}, err
-	}
 	o, err := c.object()
 	if err != nil {
 		return answer{}, err
@@ -210,34 +199,19 @@ func (s *server) publishEvent(c *call) (answer, error) {
 		ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id,
 	}
-	body := events.Body(ev.ID, ev.Type, ev.CreatedAt, data)
-	if len(body) > relay.MaxPayload {
+	// Every identifier and time has the same length, so the body is judged before
+	// the key stands for it.
+	if body := events.Body(ev.ID, ev.Type, ev.CreatedAt, data); len(body) > relay.MaxPayload {
 		return answer{}, tooLarge()
 	}
-	if key != "" {
-		// The record first: whoever repeats the call, because its answer or the
-		// send below was lost, sends the same event again, and the dispatcher
-		// drops what it has.
-		r := relay.Idempotency{
-			Account: c.account(), Key: sha256.Sum256([]byte(key)), Body: sha256.Sum256(o.body),
-			EventID: ev.ID, CreatedAt: c.now, ExpiresAt: c.now.Add(idempotencyLife),
-		}
-		existing, err := s.Store.PutIdempotency(c.ctx(), r)
-		if err != nil {
-			return answer{}, fmt.Errorf("record idempotency key: %w", err)
-		}
-		if existing != nil {
-			if existing.Body != r.Body {
-				return answer{}, &relay.Error{
-					Kind:   relay.KindIdempotencyConflict,
-					Detail: "This Idempotency-Key was used with another body in the last 24 hours. Take a new key for a new event.",
-				}
-			}
-			ev.ID, ev.CreatedAt = existing.EventID, existing.CreatedAt
-			body = events.Body(ev.ID, ev.Type, ev.CreatedAt, data)
-		}
+	m, err := s.making(c, o, publishRoute, ev.ID)
+	if err != nil {
+		return answer{}, err
 	}
-	ev.Payload = relay.NewPayload(body)
+	// A repeat sends the same event again, for the first may have been lost, and
+	// the dispatcher drops what it has.
+	ev.ID, ev.CreatedAt = m.id, m.at
+	ev.Payload = relay.NewPayload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
 	return s.accept(c, ev)
 }
 
@@ -270,18 +244,6 @@ func anObject(param string, raw json.RawMessage) (json.RawMessage, error) {
 		return nil, relay.Invalid(param, "%s must be an object.", param)
 	}
 	return raw, nil
-}
-
-// idempotencyKey returns the header's value, or "" if there is none.
-func (c *call) idempotencyKey() (string, error) {
-	values := c.r.Header.Values("Idempotency-Key")
-	if len(values) == 0 {
-		return "", nil
-	}
-	if v := values[0]; len(values) > 1 || v == "" || len(v) > maxIdempotencyKey || !asciiFrom(v, 0x21) {
-		return "", relay.Invalid("Idempotency-Key", "Idempotency-Key must be given once and have 1 to %d visible ASCII characters.", maxIdempotencyKey)
-	}
-	return values[0], nil
 }
 
 type wireEventType struct {

@@ -19,8 +19,8 @@ func (s *server) createKey(c *call) (answer, error) {
 		return answer{}, err
 	}
 	k := relay.Key{
-		ID: relay.NewID(relay.KeyPrefix, c.now), Account: c.account(), CreatedAt: c.now,
-		Scopes: []relay.Scope{relay.ScopeManage},
+		Account: c.account(),
+		Scopes:  []relay.Scope{relay.ScopeManage},
 	}
 	k.Name = need(o, "name", aLine)
 	given := []string{"name", "scopes"}
@@ -52,25 +52,44 @@ func (s *server) createKey(c *call) (answer, error) {
 	if len(k.Ancestors) > relay.MaxAncestors {
 		return answer{}, relay.Invalid("", "Keys may be made by keys %d deep, and this key is the last: make the new one with a key further up.", relay.MaxAncestors)
 	}
+	m, err := s.making(c, o, c.route(), relay.NewID(relay.KeyPrefix, c.now))
+	if err != nil {
+		return answer{}, err
+	}
+	k.ID, k.CreatedAt = m.id, m.at
 	text := relay.NewAPIKey()
 	k.Hash, k.Prefix = relay.HashSecret(text), text.Reveal()[:12]
-	err = s.Store.CreateKey(c.ctx(), k, keyLimit)
+	there, _, err := finish(m,
+		func() (relay.Key, error) { return s.Store.Key(c.ctx(), c.account(), m.id) },
+		func() (relay.Key, error) { return k, s.putKey(c, k) })
+	if err != nil {
+		return answer{}, err
+	}
+	w := keyWire(there)
+	if there.Hash != k.Hash {
+		w.Notice = "The text of an API key is shown once, in the first answer. If that was lost, revoke this key and make another, under a new Idempotency-Key."
+		return answer{status: http.StatusCreated, body: w}, nil
+	}
+	s.audit(c, "key.create", k.ID, given...)
+	w.APIKey = text.Reveal()
+	return answer{status: http.StatusCreated, body: w}, nil
+}
+
+func (s *server) putKey(c *call, k relay.Key) error {
+	err := s.Store.CreateKey(c.ctx(), k, keyLimit)
 	if errors.Is(err, relay.ErrLimit) {
-		return answer{}, &relay.Error{
+		return &relay.Error{
 			Kind:   relay.KindLimitExceeded,
 			Detail: fmt.Sprintf("The account has %d live keys, which is its limit. Delete one first.", keyLimit),
 		}
 	}
 	if errors.Is(err, relay.ErrRevoked) {
-		return answer{}, &relay.Error{Kind: relay.KindKeyRevoked, Detail: "This API key, or one that it descends from, has been revoked."}
+		return &relay.Error{Kind: relay.KindKeyRevoked, Detail: "This API key, or one that it descends from, has been revoked."}
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("create key: %w", err)
+		return fmt.Errorf("create key: %w", err)
 	}
-	s.audit(c, "key.create", k.ID, given...)
-	w := keyWire(k)
-	w.APIKey = text.Reveal()
-	return answer{status: http.StatusCreated, body: w}, nil
+	return nil
 }
 
 func (s *server) listKeys(c *call) (answer, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,16 +67,41 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if dry != nil && *dry {
 		return s.dryRun(c, r)
 	}
-	if err := s.Store.CreateReplay(c.ctx(), r); err != nil {
+	return s.startReplay(c, o, r, given)
+}
+
+// startReplay puts the replay and sends the message that starts it.
+func (s *server) startReplay(c *call, o *object, r relay.Replay, given []string) (answer, error) {
+	mk, err := s.making(c, o, c.route(), r.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	if !slices.Contains(given, "until") {
+		r.Until = mk.at // now means when the first call came
+	}
+	r.ID, r.CreatedAt, r.UpdatedAt = mk.id, mk.at, mk.at
+	r, made, err := finish(mk,
+		func() (relay.Replay, error) { return s.Store.Replay(c.ctx(), c.account(), mk.id) },
+		func() (relay.Replay, error) { return r, s.Store.CreateReplay(c.ctx(), r) })
+	if err != nil {
 		return answer{}, fmt.Errorf("create replay: %w", err)
 	}
-	m := relay.NewReplayMessage(r, 1, c.now, c.now.Add(relay.GiveUpAfter))
+	if !made && (r.Status != relay.ReplayRunning || r.After != "") {
+		return answer{status: http.StatusAccepted, body: replayWire(r)}, nil
+	}
+	// A repeat comes here too while no step is on record: the message may be lost,
+	// and the dispatcher knows a copy of a step that was made.
+	m := relay.NewReplayMessage(r, 1, c.now, r.CreatedAt.Add(relay.GiveUpAfter))
 	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
-		// Nothing will work on it: do not leave one that seems to run.
-		s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)
+		if !mk.keyed {
+			// Nothing will work on it: do not leave one that seems to run.
+			s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)
+		}
 		return answer{}, fmt.Errorf("queue replay %s: %w", r.ID, err)
 	}
-	s.audit(c, "replay.create", r.ID, given...)
+	if made {
+		s.audit(c, "replay.create", r.ID, given...)
+	}
 	return answer{status: http.StatusAccepted, body: replayWire(r)}, nil
 }
 

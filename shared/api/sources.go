@@ -86,7 +86,7 @@ func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (
 		set("sivi_api_key", have.Reveal() != *f.APIKey, func() { src.APIKey = s.Keys.Seal(relay.Secret(*f.APIKey), place) })
 	}
 	if src.Provider == relay.Sivi && src.Confirm != relay.ConfirmOff && src.APIKey == "" {
-		return nil, relay.Invalid("confirm", "confirm asks Sivi, which needs a sivi_api_key.")
+		return nil, confirmNeedsKey()
 	}
 	if f.Secret == nil {
 		return changed, nil
@@ -111,8 +111,8 @@ func (s *server) createSource(c *call) (answer, error) {
 		return answer{}, err
 	}
 	src := relay.Source{
-		ID: relay.NewID(relay.SourcePrefix, c.now), Account: c.account(), Status: relay.Active,
-		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)), CreatedAt: c.now, UpdatedAt: c.now,
+		Account: c.account(), Status: relay.Active,
+		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)),
 	}
 	f := takeSourceFields(o)
 	f.Name = new(need(o, "name", aLine))
@@ -122,6 +122,14 @@ func (s *server) createSource(c *call) (answer, error) {
 	if err := f.check(src.Provider); err != nil {
 		return answer{}, err
 	}
+	if src.Provider == relay.Sivi && f.Confirm != nil && *f.Confirm != relay.ConfirmOff && (f.APIKey == nil || *f.APIKey == "") {
+		return answer{}, confirmNeedsKey()
+	}
+	m, err := s.making(c, o, c.route(), relay.NewID(relay.SourcePrefix, c.now))
+	if err != nil {
+		return answer{}, err
+	}
+	src.ID, src.CreatedAt, src.UpdatedAt = m.id, m.at, m.at
 	fields := []string{"provider"}
 	if src.Provider == relay.Sivi {
 		src.API, src.Confirm = "general", relay.ConfirmOff
@@ -131,18 +139,34 @@ func (s *server) createSource(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	err = s.Store.CreateSource(c.ctx(), src, sourceLimit)
+	src, made, err := finish(m,
+		func() (relay.Source, error) { return s.Store.Source(c.ctx(), c.account(), m.id) },
+		func() (relay.Source, error) { return src, s.putSource(c, src) })
+	if err != nil {
+		return answer{}, err
+	}
+	if made {
+		s.audit(c, "source.create", src.ID, append(fields, changed...)...)
+	}
+	return s.answerSource(c, http.StatusCreated, src)
+}
+
+func (s *server) putSource(c *call, src relay.Source) error {
+	err := s.Store.CreateSource(c.ctx(), src, sourceLimit)
 	if errors.Is(err, relay.ErrLimit) {
-		return answer{}, &relay.Error{
+		return &relay.Error{
 			Kind:   relay.KindLimitExceeded,
 			Detail: fmt.Sprintf("The account has %d sources, which is its limit. Delete one first.", sourceLimit),
 		}
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("create source: %w", err)
+		return fmt.Errorf("create source: %w", err)
 	}
-	s.audit(c, "source.create", src.ID, append(fields, changed...)...)
-	return s.answerSource(c, http.StatusCreated, src)
+	return nil
+}
+
+func confirmNeedsKey() *relay.Error {
+	return relay.Invalid("confirm", "confirm asks Sivi, which needs a sivi_api_key.")
 }
 
 // newToken gives the source a fresh token of 32 random bytes.

@@ -23,6 +23,8 @@ func TestOnSQLite(t *testing.T) {
 		"sources":                 TestSourcesAreChangedAndDeleted,
 		"publish":                 TestPublishPutsTheEventOnTheQueue,
 		"idempotency":             TestAnIdempotencyKeyStandsForOneEvent,
+		"idempotency everywhere":  TestEveryCallThatMakesSomethingTakesAnIdempotencyKey,
+		"at once":                 TestTheSameCallManyTimesAtOnceMakesOneThing,
 		"test events":             TestATestGoesToOneEndpointInItsFormat,
 		"event detail":            TestAnEventInDetail,
 		"confirmation":            TestAConfirmedAndARefusedEvent,

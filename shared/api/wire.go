@@ -169,6 +169,7 @@ type wireKey struct {
 	Name      string        `json:"name"`
 	Prefix    string        `json:"prefix"`
 	APIKey    string        `json:"api_key,omitempty"`
+	Notice    string        `json:"notice,omitempty"` // why there is no api_key where one is looked for
 	Scopes    []relay.Scope `json:"scopes"`
 	CreatedBy *string       `json:"created_by"`
 	CreatedAt moment        `json:"created_at"`

@@ -43,6 +43,7 @@ func endpointItem(k key, e relay.Endpoint) item {
 	it.setString("fp", e.Filter)
 	it.setInt("ms", int64(e.MaxPerSecond))
 	it.setInt("mf", int64(e.MaxInFlight))
+	it.setInt("ro", int64(e.Rotations))
 	it.setInt("v", e.Version)
 	return it
 }
@@ -58,7 +59,7 @@ func endpointOf(it item) relay.Endpoint {
 		CreatedAt: it.time("c"), UpdatedAt: it.time("m"), DisabledAt: it.time("d"),
 		DisabledReason: relay.DisabledReason(it.string("dr")), RevokedAt: it.time("r"),
 		KeyID: it.string("q"), Version: it.int("v"), Filter: it.string("fp"),
-		MaxPerSecond: int(it.int("ms")), MaxInFlight: int(it.int("mf")),
+		MaxPerSecond: int(it.int("ms")), MaxInFlight: int(it.int("mf")), Rotations: int(it.int("ro")),
 	}
 }
 

@@ -68,6 +68,10 @@ type Endpoint struct {
 	MaxPerSecond int
 	MaxInFlight  int
 
+	// Rotations counts how often the signing secret was replaced; 0 while the
+	// endpoint has the one that it was made with.
+	Rotations int
+
 	// KeyID is the API key whose Sivi-compatible webhook this is; empty for
 	// others. At most one live endpoint of an account has a given KeyID.
 	KeyID string

@@ -10,7 +10,7 @@ import (
 var endpointList = list{name: "endpoints", keys: "it", desc: true}
 
 const endpointColumns = `created_at, id, account, version, name, url, event_types, source_ids, format, signatures, status,
-	secret, secret_preview, old_secret, old_secret_until, updated_at, disabled_at, disabled_reason, revoked_at, key_id, filter, max_per_second, max_in_flight`
+	secret, secret_preview, old_secret, old_secret_until, updated_at, disabled_at, disabled_reason, revoked_at, key_id, filter, max_per_second, max_in_flight, rotations`
 
 func readEndpoint(r row) (relay.Endpoint, error) {
 	types, err1 := parseTexts[string](r.text(6))
@@ -22,17 +22,17 @@ func readEndpoint(r row) (relay.Endpoint, error) {
 		Status: relay.Status(r.text(10)), Secret: relay.Sealed(r.text(11)), SecretPreview: r.text(12),
 		OldSecret: relay.Sealed(r.text(13)), OldSecretUntil: r.time(14), UpdatedAt: r.time(15), DisabledAt: r.time(16),
 		DisabledReason: relay.DisabledReason(r.text(17)), RevokedAt: r.time(18), KeyID: r.text(19),
-		Filter: r.text(20), MaxPerSecond: int(r.int(21)), MaxInFlight: int(r.int(22)),
+		Filter: r.text(20), MaxPerSecond: int(r.int(21)), MaxInFlight: int(r.int(22)), Rotations: int(r.int(23)),
 	}, errors.Join(err1, err2, err3)
 }
 
 func putEndpoint(c *conn, e relay.Endpoint, version int64) error {
 	_, err := c.exec(`INSERT OR REPLACE INTO endpoints (`+endpointColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.CreatedAt, e.ID, e.Account, version, e.Name, e.URL, texts(e.EventTypes), texts(e.SourceIDs), string(e.Format),
 		texts(e.Signatures), string(e.Status), string(e.Secret), e.SecretPreview, string(e.OldSecret), e.OldSecretUntil,
 		e.UpdatedAt, e.DisabledAt, string(e.DisabledReason), e.RevokedAt, e.KeyID,
-		e.Filter, e.MaxPerSecond, e.MaxInFlight)
+		e.Filter, e.MaxPerSecond, e.MaxInFlight, e.Rotations)
 	return err
 }
 

@@ -212,8 +212,9 @@ func (w *writer) group(first *op) {
 }
 
 // undo is for a group whose last op that ran failed with part of its work done:
-// it alone fails, and the others are run again, each in a transaction of its
-// own. When the file or the disk is what failed, all of them fail.
+// all are run again in their order, each in a transaction of its own, that one
+// too, for what it met may be the work of another in the group that is undone
+// with it. When the file or the disk is what failed, all of them fail.
 //
 // A savepoint for each op would do the same; this costs nothing until it is
 // needed, which is next to never.
@@ -226,8 +227,11 @@ func (w *writer) undo(ran, rest []*op) {
 		w.answer(append(ran, rest...), w.failed(bad.err))
 		return
 	}
-	bad.done <- bad.err
-	for _, o := range append(ran[:len(ran)-1:len(ran)-1], rest...) {
+	if len(ran) == 1 { // it met only what was there before
+		bad.done <- bad.err
+		ran = nil
+	}
+	for _, o := range append(ran, rest...) {
 		w.alone(o)
 	}
 }

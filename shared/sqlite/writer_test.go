@@ -132,6 +132,28 @@ func TestAFailedOpUndoesItselfAlone(t *testing.T) {
 	}
 }
 
+// An op that finds what another of its group has just written answers so, and its
+// caller reads at once: by then the other's write must be there to read.
+func TestNothingIsAnsweredOfAWriteThatIsNotDone(t *testing.T) {
+	db := open(t, Config{})
+	release := hold(t, db)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := db.CreateAccount(t.Context(), relay.Account{ID: "acct_1", Name: "one", CreatedAt: time.Now()})
+			if err != nil && !errors.Is(err, relay.ErrExists) {
+				t.Error(err)
+			}
+			if _, err := db.AccountByName(t.Context(), "one"); err != nil {
+				t.Errorf("after the answer: %v", err)
+			}
+		})
+	}
+	waiting(t, db, 7)
+	release()
+	wg.Wait()
+}
+
 func TestACancelledOpIsNotRun(t *testing.T) {
 	db := open(t, Config{})
 	q := db.Queue("events")

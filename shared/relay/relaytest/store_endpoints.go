@@ -49,7 +49,7 @@ func (s *storeTest) endpoints() {
 	full.OldSecret, full.OldSecretUntil = "1.b2xk", now.Add(time.Hour)
 	full.Disable(relay.DisabledGone, now.Add(2*time.Second))
 	full.KeyID = "key_" + s.a
-	full.Filter, full.MaxPerSecond, full.MaxInFlight = `{"type":["a.b"]}`, 7, 3
+	full.Filter, full.MaxPerSecond, full.MaxInFlight, full.Rotations = `{"type":["a.b"]}`, 7, 3, 2
 	deleted := s.endpoint(s.a, 1)
 	deleted.RevokedAt = now.Add(time.Minute)
 	plain := s.endpoint(s.a, 2)
