@@ -74,3 +74,15 @@ reproducible: ## build the Lambdas twice, from nothing, and compare the bytes
 	@set -e; $(MAKE) -s build; first=$$(sha256sum build/*/bootstrap); rm -rf build; \
 	GOCACHE=$$(mktemp -d) $(MAKE) -s build; second=$$(sha256sum build/*/bootstrap); \
 	if [ "$$first" = "$$second" ]; then echo "$$second"; else echo "they differ:"; echo "$$first"; echo "$$second"; exit 1; fi
+
+REHEARSAL := infra/rehearse/.venv/bin/ministack
+$(REHEARSAL): infra/rehearse/requirements.txt
+	python3 -m venv infra/rehearse/.venv
+	infra/rehearse/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/rehearse/requirements.txt
+	touch $@
+
+.PHONY: rehearse
+rehearse: infra/node_modules/.stamp $(REHEARSAL) ## deploy the template on an emulator of AWS on this machine, and drive it
+	$(MAKE) --no-print-directory synth STAGE=rehearse
+	REHEARSE_EMULATOR=$(CURDIR)/$(REHEARSAL) REHEARSE_TEMPLATE=$(CURDIR)/infra/cdk.out/Hookferry-rehearse.template.json \
+	  $(GO) test -tags rehearse -count=1 -v -timeout 15m ./infra/rehearse
