@@ -110,7 +110,7 @@ func (m Message) Outgoing(now time.Time) Outgoing {
 	if m.EndpointID != "" {
 		group = m.EndpointID
 	}
-	return Outgoing{Body: m.Encode(), Delay: Hop(m.ActAt(), now), Group: group}
+	return Outgoing{Body: m.Encode(), Delay: Hop(m.ActAt(), now), Account: m.Account, Group: group}
 }
 
 // ActAt returns when to act on the message: at DueAt, or when it is held back

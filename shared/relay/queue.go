@@ -74,7 +74,11 @@ type DeadLetters interface {
 type Outgoing struct {
 	Body  []byte // UTF-8, as EncodeMessage gives it
 	Delay time.Duration
-	Group string // for fairness between tenants; may be ignored
+	// Account is whose message it is, and Group what it is for, an endpoint or the
+	// account itself. A queue that is fair takes turns between accounts and then
+	// between the groups of each; one that is not may ignore both.
+	Account string
+	Group   string
 }
 
 // Received is a message in hand.

@@ -24,6 +24,8 @@ type conn struct {
 	stmts map[string]statement
 	args  []driver.NamedValue
 	wrote bool // since it was last cleared
+
+	statements, rows int64 // run and read, of prepared statements
 }
 
 type statement interface {
@@ -88,6 +90,7 @@ func (c *conn) close() error {
 
 // prepared returns the statement for the query, which is prepared once.
 func (c *conn) prepared(query string) (statement, error) {
+	c.statements++
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
@@ -184,6 +187,7 @@ func (c *conn) each(query string, fn func(r row) error, args ...any) (err error)
 		} else if err != nil {
 			return err
 		}
+		c.rows++
 		if err := fn(r); errors.Is(err, errStop) {
 			return nil
 		} else if err != nil {

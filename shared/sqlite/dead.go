@@ -14,9 +14,15 @@ func (q *Queue) Bury(ctx context.Context, msg relay.Received, reason string) err
 		return wrap(err, "bury on %s", q.name)
 	}
 	return wrap(q.db.w.do(ctx, func(c *conn) error {
-		_, err := c.exec(`INSERT INTO dead (lane, dead_at, receives, reason, grp, body)
-			VALUES (?, ?, ?, ?, coalesce((SELECT grp FROM messages WHERE id = ?), ''), ?)`,
-			q.name, q.db.now(), msg.Receives, reason, id, msg.Body)
+		var of turn
+		if _, err := c.first("SELECT account, grp FROM messages WHERE id = ?", func(r row) error {
+			of = turn{r.text(0), r.text(1)}
+			return nil
+		}, id); err != nil {
+			return err
+		}
+		_, err := c.exec("INSERT INTO dead (lane, dead_at, receives, reason, account, grp, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			q.name, q.db.now(), msg.Receives, reason, of.account, of.group, msg.Body)
 		return err
 	}), "bury on %s", q.name)
 }
@@ -40,11 +46,11 @@ func (q *Queue) Dead(ctx context.Context, after string, limit int) (dead []relay
 // Redrive implements relay.DeadLetters, in one step; ErrNotFound if the message
 // is no longer there, so that redriving twice sends it once.
 func (q *Queue) Redrive(ctx context.Context, d relay.DeadLetter) error {
+	var of turn
 	err := q.db.w.do(ctx, func(c *conn) error {
-		var group string
 		var body []byte
-		found, err := c.first("SELECT grp, body FROM dead WHERE id = ? AND lane = ?", func(r row) error {
-			group, body = r.text(0), r.blob(1)
+		found, err := c.first("SELECT account, grp, body FROM dead WHERE id = ? AND lane = ?", func(r row) error {
+			of, body = turn{r.text(0), r.text(1)}, r.blob(2)
 			return nil
 		}, deadID(d), q.name)
 		if err != nil {
@@ -53,13 +59,14 @@ func (q *Queue) Redrive(ctx context.Context, d relay.DeadLetter) error {
 		if !found {
 			return relay.ErrNotFound
 		}
-		if err := insertMessage(c, q.name, group, body, q.db.now(), 0); err != nil {
+		if err := insertMessage(c, q.name, of, body, q.db.now(), 0); err != nil {
 			return err
 		}
 		_, err = c.exec("DELETE FROM dead WHERE id = ?", deadID(d))
 		return err
 	})
 	if err == nil {
+		q.lane.turns.note(of, q.db.now().UnixMilli())
 		q.lane.wake()
 	}
 	return wrap(err, "redrive %s of %s", d.ID, q.name)

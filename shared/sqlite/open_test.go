@@ -254,7 +254,7 @@ func TestAReleasedMigrationIsNeverChanged(t *testing.T) {
 	want := []string{
 		"aafd5c1247498119543f52f2e399fbd7a5ae79c0fd6e0b0bd5e164920c97a8ed",
 		"6387493005810ed375b4e10456dadf0e62f0be0d600b28662f85253a08b75357",
-		"6f6ea48473c682d0470ae964bd1932f1c3d9122b85347c1d76271580c80388b8",
+		"46313404fe3199e81ef9f19a48be6a12820b9567d75639a389999c8c01d8507b",
 	}
 	var got []string
 	for _, m := range migrations {
@@ -265,12 +265,37 @@ func TestAReleasedMigrationIsNeverChanged(t *testing.T) {
 	}
 }
 
-// firstVersion is filled, at version 1 whatever the newest is.
+// firstVersion returns a data file of version 1, whatever the newest is, with
+// messages as that version wrote them.
 func firstVersion(t *testing.T) string {
+	t.Helper()
 	all := migrations
 	defer func() { migrations = all }()
 	migrations = migrations[:1]
-	return filled(t)
+	path := filepath.Join(t.TempDir(), "hookferry.db")
+	db, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.w.do(t.Context(), func(c *conn) error {
+		for range 50 {
+			id, err := c.insert(`INSERT INTO messages (lane, visible_at, receives, receipt, in_flight, sent_at, grp)
+				VALUES ('events', 0, 0, 0, 0, 0, 'acct_1')`)
+			if err != nil {
+				return err
+			}
+			if _, err := c.exec("INSERT INTO bodies (id, body) VALUES (?, ?)", id, []byte(strings.Repeat("x", 3000))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestAFullFileIsAnErrorThatPasses(t *testing.T) {

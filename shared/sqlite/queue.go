@@ -39,13 +39,15 @@ func (db *DB) Queue(name string) *Queue {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.lanes[name] == nil {
-		db.lanes[name] = &lane{changed: make(chan struct{})}
+		db.lanes[name] = &lane{changed: make(chan struct{}), turns: newTurns()}
 	}
 	return &Queue{db, name, db.lanes[name]}
 }
 
-// lane wakes those who wait for messages of one name.
+// lane wakes those who wait for messages of one name, and knows whose turn it is.
 type lane struct {
+	turns *turns
+
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next message
 }
@@ -72,11 +74,12 @@ func (q *Queue) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 		}
 	}
 	if len(refused) < len(msgs) {
+		var now time.Time
 		err := q.db.w.do(ctx, func(c *conn) error {
-			now := q.db.now()
+			now = q.db.now()
 			for i, m := range msgs {
 				if refused[i] == nil {
-					if err := insertMessage(c, q.name, m.Group, m.Body, now, m.Delay); err != nil {
+					if err := insertMessage(c, q.name, turn{m.Account, m.Group}, m.Body, now, m.Delay); err != nil {
 						return err
 					}
 				}
@@ -85,6 +88,11 @@ func (q *Queue) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 		})
 		if err != nil {
 			return wrap(err, "send to %s", q.name)
+		}
+		for i, m := range msgs {
+			if refused[i] == nil {
+				q.lane.turns.note(turn{m.Account, m.Group}, after(now, m.Delay))
+			}
 		}
 		// What is hidden for longer is found in time by whoever looks.
 		if slices.ContainsFunc(msgs, func(m relay.Outgoing) bool { return m.Delay < poll }) {
@@ -110,9 +118,9 @@ func acceptable(m relay.Outgoing) error {
 	return nil
 }
 
-func insertMessage(c *conn, lane, group string, body []byte, now time.Time, delay time.Duration) error {
-	id, err := c.insert(`INSERT INTO messages (lane, visible_at, receives, receipt, in_flight, sent_at, grp)
-		VALUES (?, ?, 0, 0, 0, ?, ?)`, lane, after(now, delay), millis(now), group)
+func insertMessage(c *conn, lane string, of turn, body []byte, now time.Time, delay time.Duration) error {
+	id, err := c.insert(`INSERT INTO messages (lane, visible_at, receives, receipt, in_flight, sent_at, account, grp)
+		VALUES (?, ?, 0, 0, 0, ?, ?, ?)`, lane, after(now, delay), millis(now), of.account, of.group)
 	if err != nil {
 		return err
 	}
@@ -128,8 +136,8 @@ func after(now time.Time, d time.Duration) int64 {
 	return now.Add(d + time.Millisecond - 1).UnixMilli()
 }
 
-// Receive implements relay.Queue. Messages come in the order in which they
-// became visible.
+// Receive implements relay.Queue. Accounts take turns, and so do the groups of
+// each; the messages of a group come in the order in which they became visible.
 func (q *Queue) Receive(ctx context.Context, limit int, wait, visibility time.Duration) ([]relay.Received, error) {
 	if limit < 1 || limit > relay.MaxBatch || visibility < 0 || visibility > maxHide {
 		return nil, fmt.Errorf("receive from %s: limit %d or visibility %v out of range", q.name, limit, visibility)
@@ -198,51 +206,127 @@ func (q *Queue) next(ctx context.Context) (at int64, err error) {
 // own: a receive that a power cut undoes was the crash of its receiver too.
 func (q *Queue) take(ctx context.Context, limit int, visibility time.Duration) (got []relay.Received, err error) {
 	err = q.db.w.relaxed(ctx, func(c *conn) error {
-		got = got[:0]
-		now := q.db.now()
-		var ids []int64
-		var spent []int64
-		// Not LIMIT ?: SQLite compiles a statement anew whenever that is bound.
-		err := c.each(`SELECT m.id, m.receives, m.sent_at, b.body FROM messages m JOIN bodies b ON b.id = m.id
-			WHERE m.lane = ? AND m.visible_at <= ? ORDER BY m.visible_at, m.id`, func(r row) error {
-			if r.int(1) >= relay.MaxReceives {
-				spent = append(spent, r.int(0))
-			} else {
-				ids = append(ids, r.int(0))
-				got = append(got, relay.Received{Body: r.blob(3), Receives: int(r.int(1)) + 1, SentAt: r.time(2)})
-			}
-			if len(ids)+len(spent) == limit {
-				return errStop
-			}
-			return nil
-		}, q.name, now.UnixMilli())
-		if err != nil {
-			return err
-		}
-		for _, id := range spent {
-			if err := moveToDead(c, id, now); err != nil {
-				return err
-			}
-		}
-		for i, id := range ids {
-			// A receipt is good for this receive alone, whatever becomes of the
-			// row's number.
-			nonce := rand.Int64()
-			if _, err := c.exec(`UPDATE messages SET visible_at = ?, receives = receives + 1, receipt = ?, in_flight = 1
-				WHERE id = ?`, after(now, visibility), nonce, id); err != nil {
-				return err
-			}
-			receipt := strconv.FormatInt(id, 36) + "." + strconv.FormatInt(nonce, 36)
-			got[i].ID, got[i].Receipt = receipt, receipt
-		}
-		return nil
+		t := taking{c: c, lane: q.name, now: q.db.now(), visibility: visibility, limit: limit}
+		err := q.lane.turns.serve(&t)
+		got = t.got
+		return err
 	})
 	return got, err
 }
 
+// A taking is one receive within its transaction.
+type taking struct {
+	c          *conn
+	lane       string
+	now        time.Time
+	visibility time.Duration
+	limit      int // of messages that are looked at
+	looked     int
+	got        []relay.Received
+}
+
+// A found is a message that is to be received.
+type found struct {
+	id       int64
+	receives int64
+	msg      relay.Received
+}
+
+// from receives up to n messages of one turn, the oldest first. It returns when
+// the next of its messages will be visible, 0 if it has none.
+func (t *taking) from(of turn, n int) (next int64, err error) {
+	var fs []found
+	// Not LIMIT ?: SQLite compiles a statement anew whenever that is bound.
+	err = t.c.each(`SELECT m.id, m.receives, m.sent_at, b.body, m.visible_at FROM messages m
+		LEFT JOIN bodies b ON b.id = m.id AND m.visible_at <= ?
+		WHERE m.lane = ? AND m.account = ? AND m.grp = ? ORDER BY m.visible_at, m.id`, func(r row) error {
+		if next = r.int(4); next > t.now.UnixMilli() || len(fs) == n {
+			return errStop
+		}
+		fs = append(fs, found{r.int(0), r.int(1), relay.Received{Body: r.blob(3), Receives: int(r.int(1)) + 1, SentAt: r.time(2)}})
+		next = 0
+		return nil
+	}, t.now.UnixMilli(), t.lane, of.account, of.group)
+	if err != nil {
+		return 0, err
+	}
+	if len(fs) > 0 {
+		if again := after(t.now, t.visibility); next == 0 || again < next {
+			next = again
+		}
+	}
+	return next, t.receive(fs)
+}
+
+// oldest receives what has been visible for longest, whosever it is, and returns
+// whose it was.
+func (t *taking) oldest() (of []turn, err error) {
+	var fs []found
+	err = t.c.each(`SELECT m.id, m.receives, m.sent_at, b.body, m.account, m.grp FROM messages m JOIN bodies b ON b.id = m.id
+		WHERE m.lane = ? AND m.visible_at <= ? ORDER BY m.visible_at, m.id`, func(r row) error {
+		fs = append(fs, found{r.int(0), r.int(1), relay.Received{Body: r.blob(3), Receives: int(r.int(1)) + 1, SentAt: r.time(2)}})
+		of = append(of, turn{r.text(4), r.text(5)})
+		if len(fs) == t.limit-t.looked {
+			return errStop
+		}
+		return nil
+	}, t.lane, t.now.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	return of, t.receive(fs)
+}
+
+// after returns the first turn beyond another that has messages, and when the
+// first of those is visible.
+func (t *taking) after(last turn) (of turn, at int64, ok bool, err error) {
+	scan := func(r row) error {
+		of, at = turn{r.text(0), r.text(1)}, r.int(2)
+		return nil
+	}
+	// Two questions: (account, grp) > (?, ?) would step over every message of the
+	// last turn.
+	if ok, err = t.c.first(nextGroup, scan, t.lane, last.account, last.group); err == nil && !ok {
+		ok, err = t.c.first(nextAccount, scan, t.lane, last.account)
+	}
+	return of, at, ok, err
+}
+
+const (
+	nextGroup = `SELECT account, grp, visible_at FROM messages INDEXED BY messages_in_turn
+		WHERE lane = ? AND account = ? AND grp > ? ORDER BY grp, visible_at LIMIT 1`
+	nextAccount = `SELECT account, grp, visible_at FROM messages INDEXED BY messages_in_turn
+		WHERE lane = ? AND account > ? ORDER BY account, grp, visible_at LIMIT 1`
+)
+
+// receive hides messages and gives them out, but for those that have been
+// received too often.
+func (t *taking) receive(fs []found) error {
+	t.looked += len(fs)
+	for _, f := range fs {
+		if f.receives >= relay.MaxReceives {
+			if err := moveToDead(t.c, f.id, t.now); err != nil {
+				return err
+			}
+			continue
+		}
+		// A receipt is good for this receive alone, whatever becomes of the row's
+		// number.
+		nonce := rand.Int64()
+		if _, err := t.c.exec(`UPDATE messages SET visible_at = ?, receives = receives + 1, receipt = ?, in_flight = 1
+			WHERE id = ?`, after(t.now, t.visibility), nonce, f.id); err != nil {
+			return err
+		}
+		receipt := strconv.FormatInt(f.id, 36) + "." + strconv.FormatInt(nonce, 36)
+		f.msg.ID, f.msg.Receipt = receipt, receipt
+		t.got = append(t.got, f.msg)
+	}
+	return nil
+}
+
 func moveToDead(c *conn, id int64, now time.Time) error {
-	if _, err := c.exec(`INSERT INTO dead (lane, dead_at, receives, reason, grp, body)
-		SELECT m.lane, ?, m.receives, '', m.grp, b.body FROM messages m JOIN bodies b ON b.id = m.id WHERE m.id = ?`,
+	if _, err := c.exec(`INSERT INTO dead (lane, dead_at, receives, reason, account, grp, body)
+		SELECT m.lane, ?, m.receives, '', m.account, m.grp, b.body FROM messages m JOIN bodies b ON b.id = m.id WHERE m.id = ?`,
 		now, id); err != nil {
 		return err
 	}
@@ -308,11 +392,25 @@ func (q *Queue) Hide(ctx context.Context, msg relay.Received, d time.Duration) e
 		return wrap(err, "hide on %s", q.name)
 	}
 	// It is no longer in flight: a restart does not cut this wait short.
+	var of turn
+	var at int64
+	var changed bool
 	err = q.db.w.relaxed(ctx, func(c *conn) error {
-		_, err := c.exec("UPDATE messages SET visible_at = ?, in_flight = 0 WHERE id = ? AND receipt = ? AND lane = ?",
-			after(q.db.now(), d), id, nonce, q.name)
+		at = after(q.db.now(), d)
+		n, err := c.exec("UPDATE messages SET visible_at = ?, in_flight = 0 WHERE id = ? AND receipt = ? AND lane = ?",
+			at, id, nonce, q.name)
+		if changed = n > 0; err != nil || !changed {
+			return err
+		}
+		_, err = c.first("SELECT account, grp FROM messages WHERE id = ?", func(r row) error {
+			of = turn{r.text(0), r.text(1)}
+			return nil
+		}, id)
 		return err
 	})
+	if err == nil && changed {
+		q.lane.turns.note(of, at)
+	}
 	if err == nil && d < poll {
 		q.lane.wake()
 	}

@@ -24,3 +24,8 @@ ALTER TABLE replays ADD COLUMN counted_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE idempotency ADD COLUMN route TEXT NOT NULL DEFAULT '';
 ALTER TABLE idempotency ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE expectations ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;
+
+-- Messages are received in turn, by account and then by group.
+ALTER TABLE messages ADD COLUMN account TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead ADD COLUMN account TEXT NOT NULL DEFAULT '';
+CREATE INDEX messages_in_turn ON messages (lane, account, grp, visible_at, id);

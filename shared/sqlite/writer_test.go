@@ -103,7 +103,7 @@ func TestAFailedOpUndoesItselfAlone(t *testing.T) {
 		if i == 4 {
 			wg.Go(func() {
 				err := db.w.do(t.Context(), func(c *conn) error {
-					return errors.Join(insertMessage(c, "events", "", []byte("undone"), db.now(), 0), boom)
+					return errors.Join(insertMessage(c, "events", turn{}, []byte("undone"), db.now(), 0), boom)
 				})
 				if !errors.Is(err, boom) {
 					t.Errorf("got %v, want %v", err, boom)
@@ -111,7 +111,7 @@ func TestAFailedOpUndoesItselfAlone(t *testing.T) {
 			})
 			wg.Go(func() { // a constraint of the schema
 				err := db.w.do(t.Context(), func(c *conn) error {
-					if err := insertMessage(c, "events", "", []byte("undone too"), db.now(), 0); err != nil {
+					if err := insertMessage(c, "events", turn{}, []byte("undone too"), db.now(), 0); err != nil {
 						return err
 					}
 					_, err := c.exec("INSERT INTO meta VALUES ('epoch', 7)")
