@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,21 +113,34 @@ func (s *server) readEvent(c *call) (answer, error) {
 		return answer{}, internal(err)
 	}
 	ds := allDeliveries(r, kept, listed)
+	endpoints := slices.Clone(r.Matched)
+	for _, id := range runEndpoints(r) {
+		if !slices.Contains(endpoints, id) {
+			endpoints = append(endpoints, id)
+		}
+	}
+	attempts, err := s.Store.EventAttempts(c.ctx(), r.Ref(), endpoints, maxEventAttempts)
+	if err != nil {
+		return answer{}, found(fmt.Errorf("read attempts of %s: %w", r.ID, err), "event")
+	}
 	r.VerifiedBy = verifiedBy(r.Event, kept, listed)
 	w := wireEventDetail{
 		wireEvent: eventWire(relay.EventSummary{Event: r.Event, Status: relay.StatusOf(ds)}),
 		Payload:   payload, Deliveries: []wireDelivery{}, Unmatched: []wireUnmatched{},
 		OtherSources: others, WebhookID: signature.WebhookID(r.Ref().ID),
+		Attempts: each(attempts, func(a relay.Attempt) wireEventAttempt { return eventAttemptWire(a, r.Event) }),
+		Timeline: timelineOf(r, ds, attempts),
+	}
+	if w.Status == relay.EventRejected {
+		w.RejectedBecause = new(cmp.Or(r.Answer.Said, "Sivi did not confirm it."))
 	}
 	for _, d := range ds {
 		if d.EndpointID != relay.Confirmation {
 			w.Deliveries = append(w.Deliveries, deliveryWire(d))
 		}
 	}
-	for _, u := range r.Unmatched {
-		if u.Reason != relay.MismatchOnly {
-			w.Unmatched = append(w.Unmatched, wireUnmatched(u))
-		}
+	for _, u := range shownUnmatched(r) {
+		w.Unmatched = append(w.Unmatched, wireUnmatched(u))
 	}
 	return ok(w)
 }

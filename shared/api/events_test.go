@@ -159,14 +159,14 @@ func TestAnEventInDetail(t *testing.T) {
 	w := newWorld(t)
 	ctx, now := context.Background(), w.clock.Now()
 	next := now.Add(time.Minute)
-	a, b, c := w.createEndpoint(), w.createEndpoint(), w.createEndpoint()
+	a, b, c, d := w.createEndpoint(), w.createEndpoint(), w.createEndpoint(), w.createEndpoint()
 	ev := relay.Event{
 		ID: "a/b%2F..?# \\", Account: w.account, Type: "generation.failed", Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
 		SourceID: relay.NewID(relay.SourcePrefix, now), CreatedAt: now, Payload: relay.NewPayload([]byte(`{"id":"x","data":{"n":1.0}}`)),
 	}
 	path := "/api/v1/webhook-events/" + url.PathEscape(ev.ID)
 	w.call("GET", path, "").refused(relay.KindNotFound, "")
-	record := relay.EventRecord{Event: ev, MID: "m", Matched: []string{b, a}, Unmatched: []relay.Unmatched{{EndpointID: c, Reason: relay.MismatchDisabled}, {EndpointID: "x", Reason: relay.MismatchOnly}}}
+	record := relay.EventRecord{Event: ev, MID: "m", Matched: []string{b, a}, Unmatched: []relay.Unmatched{{EndpointID: c, Reason: relay.MismatchDisabled}, {EndpointID: d, Reason: relay.MismatchSource}, {EndpointID: "x", Reason: relay.MismatchOnly}}}
 	if _, err := w.Store.PutEvent(ctx, record); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestAnEventInDetail(t *testing.T) {
 			map[string]any{"endpoint_id": b, "status": "pending", "attempts": 0, "next_attempt_at": nil},
 			map[string]any{"endpoint_id": a, "status": "pending", "attempts": 0, "next_attempt_at": nil},
 		},
-		"unmatched": []any{map[string]any{"endpoint_id": c, "reason": "disabled"}},
+		"unmatched": []any{map[string]any{"endpoint_id": d, "reason": "source"}}, // one that is disabled stands in deliveries alone
 	})
 	err := w.Store.ListEvent(ctx, ev, []relay.Delivery{
 		{EndpointID: a, Attempts: 1, Status: relay.DeliveryRetrying, NextAttemptAt: next},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hookferry/shared/relay"
+	"hookferry/shared/signature"
 )
 
 // The JSON forms. The order of fields is that of the contract; a field that has
@@ -141,6 +142,33 @@ type wireEventDetail struct {
 	// OtherSources are the sources that sent another event of the same ID.
 	OtherSources []string `json:"other_sources"`
 	WebhookID    string   `json:"webhook_id"`
+	// RejectedBecause is what Sivi answered about an event that is not relayed.
+	RejectedBecause *string             `json:"rejected_because"`
+	Attempts        []wireEventAttempt  `json:"attempts"`
+	Timeline        []wireTimelineEntry `json:"timeline"`
+}
+
+// wireEventAttempt is an attempt with the request as it was sent; null if no call
+// was made, or none is on record.
+type wireEventAttempt struct {
+	wireAttempt
+	Request *wireRequest `json:"request"`
+}
+
+type wireRequest struct {
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"`
+}
+
+func eventAttemptWire(a relay.Attempt, ev relay.Event) wireEventAttempt {
+	w := wireEventAttempt{wireAttempt: attemptWire(a)}
+	if sent := signature.Sent(a, ev.SourceID, ev.TraceParent); sent != nil {
+		w.Request = &wireRequest{URL: a.URL, Headers: map[string]string{}}
+		for name := range sent {
+			w.Request.Headers[name] = sent.Get(name)
+		}
+	}
+	return w
 }
 
 type wireDelivery struct {

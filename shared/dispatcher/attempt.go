@@ -67,7 +67,7 @@ func (w *work) attempt(ctx context.Context, m relay.Message) error {
 		return err
 	}
 	if m.Run < ev.Latest(m.EndpointID) {
-		return nil // a newer run has taken over
+		return w.overtaken(ctx, ev, m)
 	}
 	j := job{
 		ev: ev, endpointID: m.EndpointID, run: m.Run, number: m.Number, due: m.DueAt,
@@ -351,7 +351,13 @@ func (w *work) record(ctx context.Context, m relay.Message) error {
 		ev: ev, endpointID: a.EndpointID, run: a.Run, number: a.Number, due: a.DueAt,
 		giveUp: ev.deadline(a.Run, a.EndpointID, m.GiveUpAt), msg: relay.Message{MID: mid},
 	}
-	if a.Run >= ev.Latest(a.EndpointID) { // else a newer run has taken over
+	if a.Run < ev.Latest(a.EndpointID) { // a newer run has taken over
+		if !a.Final {
+			if err := w.Store.EndAttempt(ctx, a); err != nil {
+				return fmt.Errorf("end attempt: %w", err)
+			}
+		}
+	} else {
 		if err := w.follow(ctx, a, j, true); err != nil {
 			return err
 		}
@@ -360,38 +366,4 @@ func (w *work) record(ctx context.Context, m relay.Message) error {
 		}
 	}
 	return w.ensureListed(ctx, ev)
-}
-
-// ensureListed lists an event whose own message left that to a record-only one.
-func (w *work) ensureListed(ctx context.Context, ev *event) error {
-	ds, listed, err := w.Store.Deliveries(ctx, ev.EventRecord)
-	if err != nil {
-		return fmt.Errorf("read deliveries: %w", err)
-	}
-	if listed {
-		return nil
-	}
-	have := map[string]bool{}
-	for _, d := range ds {
-		have[d.EndpointID] = true
-	}
-	for _, id := range ev.Matched {
-		if have[id] {
-			continue
-		}
-		j := firstJob(ev, id, relay.Message{})
-		a, found, err := w.onRecord(ctx, j)
-		if err != nil {
-			return err
-		}
-		if found {
-			ds = append(ds, a.Delivery())
-		} else {
-			ds = append(ds, j.pending())
-		}
-	}
-	if err := w.Store.ListEvent(ctx, ev.Event, ds); err != nil {
-		return fmt.Errorf("list event: %w", err)
-	}
-	return nil
 }

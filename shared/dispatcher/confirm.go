@@ -141,7 +141,7 @@ func (w *work) followOwn(ctx context.Context, ev *event, m relay.Message) error 
 func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoints map[string]relay.Endpoint, number int, save func([]relay.Delivery) error) error {
 	c := relay.Delivery{EndpointID: relay.Confirmation, Attempts: number}
 	giveUp := ev.CreatedAt.Add(relay.GiveUpAfter)
-	said := verdictUnknown
+	said, words := verdictUnknown, "Sivi was not asked before the event's time was over."
 	last := !w.Now().Before(giveUp)
 	if !last {
 		if !w.enter() {
@@ -152,7 +152,7 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 			return w.retries.send(ctx, later)
 		}
 		var err error
-		said, err = w.ask(ctx, ev)
+		said, words, err = w.ask(ctx, ev)
 		w.leave()
 		if err != nil {
 			return err
@@ -189,8 +189,14 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 		}
 	case unasked && ev.Confirm != relay.ConfirmRequire:
 		c.Status = relay.DeliverySkipped
+		if err := w.settled(ctx, ev, c.Status, words, ev.Payload); err != nil {
+			return err
+		}
 	default:
 		c.Status = relay.DeliveryRejected
+		if err := w.settled(ctx, ev, c.Status, words, ev.Payload); err != nil {
+			return err
+		}
 		if err := save(append(waiting(ev, relay.DeliverySkipped, 1), c)); err != nil {
 			return fmt.Errorf("save confirmation: %w", err)
 		}
@@ -218,44 +224,63 @@ func waiting(ev *event, status relay.DeliveryStatus, attempts int) []relay.Deliv
 // itself: its answer takes the place of the posted body on the store, unless the
 // two say the same, before anything is relayed. An event that an earlier receive
 // has confirmed is not asked about again.
-func (w *work) ask(ctx context.Context, ev *event) (verdict, error) {
+func (w *work) ask(ctx context.Context, ev *event) (v verdict, words string, err error) {
 	if ev.VerifiedBy == relay.VerifiedByTokenFetch {
-		return verdictTrue, nil
+		return verdictTrue, "", nil
 	}
 	body, err := ev.bodies.raw()
 	if err != nil {
-		return 0, poison{err}
+		return 0, "", poison{err}
 	}
 	call, err := sivi.Parse(body)
 	if err != nil {
-		return 0, poison{err}
+		return 0, "", poison{err}
 	}
 	answer, said, err := w.status(ctx, ev.Account, ev.SourceID, call.RequestID)
 	switch {
-	case err != nil || said != verdictTrue:
-		return said, err
+	case err != nil:
+		return 0, "", err
+	case said == verdictNever:
+		return said, "Sivi could not be asked, for the source has no sivi_api_key any more.", nil
+	case said != verdictTrue:
+		return said, "Sivi could not be reached.", nil
 	case len(answer.Body) > relay.MaxPayload:
-		return verdictUnknown, nil // it could not be relayed: as if out of reach
+		return verdictUnknown, "Sivi's answer was too large to be relayed.", nil // as if out of reach
 	case answer.Found && !sivi.Contradicts(call, answer.Call):
-		return verdictTrue, w.confirmed(ctx, ev, body, answer.Body)
-	case answer.Found && answer.Call.Terminal:
-		return verdictFalse, nil
+		return verdictTrue, "", w.confirmed(ctx, ev, body, answer.Body)
+	case !answer.Found:
+		return verdictDenied, "Sivi answered that it knows no such request.", nil
 	}
-	return verdictDenied, nil
+	words = fmt.Sprintf("Sivi answered that the request %s is %q, where the call said %q.",
+		relay.Printable(call.RequestID), answer.Call.Status, call.Status)
+	if answer.Call.Terminal {
+		return verdictFalse, words, nil
+	}
+	return verdictDenied, words, nil
 }
 
 // confirmed stores what Sivi confirmed. A crash after it brings the message
 // again, which relays what is stored and asks no more.
 func (w *work) confirmed(ctx context.Context, ev *event, posted, answer []byte) error {
-	body := ev.Payload
+	body, words := ev.Payload, "Sivi answered the same."
 	if !sivi.Same(posted, answer) {
-		body = relay.NewPayload(answer)
+		body, words = relay.NewPayload(answer), "Sivi answered with another body, which is what is relayed."
 	}
-	if err := w.Store.ConfirmEvent(ctx, ev.Ref(), ev.ClaimedUntil, body); err != nil {
-		return fmt.Errorf("store what Sivi confirmed: %w", err)
+	if err := w.settled(ctx, ev, relay.DeliverySucceeded, words, body); err != nil {
+		return err
 	}
 	ev.Payload, ev.VerifiedBy = body, relay.VerifiedByTokenFetch
 	ev.bodies = bodies{ev: ev.Event}
+	return nil
+}
+
+// settled puts on record how the question was settled, for people to read. A
+// crash after it brings the message again, which settles it anew.
+func (w *work) settled(ctx context.Context, ev *event, outcome relay.DeliveryStatus, words string, body relay.Payload) error {
+	answer := relay.Answer{At: relay.Millis(w.Now()), Outcome: outcome, Said: cut(words, relay.MaxAnswer)}
+	if err := w.Store.ConfirmEvent(ctx, ev.Ref(), ev.ClaimedUntil, answer, body); err != nil {
+		return fmt.Errorf("store what Sivi answered: %w", err)
+	}
 	return nil
 }
 

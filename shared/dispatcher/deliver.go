@@ -22,21 +22,17 @@ import (
 
 const (
 	maxAnswer  = 16 << 10 // bytes of an answer's body that are read
-	userAgent  = "Hookferry/1"
 	statusGone = http.StatusGone
 )
 
 // errURL means that an endpoint's URL, valid when it was set, is none.
 var errURL = errors.New("not a URL")
 
-// headerNames are the names of contract section 5, in canonical form.
-type headerNames struct{ id, timestamp, signature, attempt, endpoint, request, source string }
-
 // post posts the event to the endpoint and writes the outcome into a. An error
 // means that we failed and nothing was sent.
-func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, source string, ep relay.Endpoint, body []byte) (retryAfter time.Duration, err error) {
+func (d *Dispatcher) post(ctx context.Context, a *relay.Attempt, ev relay.Event, ep relay.Endpoint, body []byte) (retryAfter time.Duration, err error) {
 	start := d.Now()
-	req, err := d.request(ctx, a, source, ep, body)
+	req, err := d.request(ctx, a, ev, ep, body)
 	if errors.Is(err, errURL) {
 		a.Status, a.ErrorCode, a.ErrorMessage = relay.AttemptFailed, relay.CodeConnectionFailed, "The endpoint's URL cannot be used."
 		return 0, nil
@@ -94,7 +90,7 @@ func (w *work) call(ctx context.Context, a *relay.Attempt, j job, ep relay.Endpo
 	// destination.
 	ctx, cancel := detached(ctx, w.DeliveryTimeout)
 	defer cancel()
-	retryAfter, err := w.post(ctx, a, j.ev.SourceID, ep, body)
+	retryAfter, err := w.post(ctx, a, j.ev.Event, ep, body)
 	if err != nil {
 		return err
 	}
@@ -113,47 +109,39 @@ func (w *work) call(ctx context.Context, a *relay.Attempt, j job, ep relay.Endpo
 	return nil
 }
 
-// request builds the signed request. It can be sent once more when a kept
-// connection turns out to be dead, because http.NewRequest has set GetBody.
-func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, source string, ep relay.Endpoint, body []byte) (*http.Request, error) {
+// request builds the signed request and puts on record where it goes and how it
+// is signed. It can be sent once more when a kept connection turns out to be
+// dead, because http.NewRequest has set GetBody.
+func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ev relay.Event, ep relay.Endpoint, body []byte) (*http.Request, error) {
 	secrets, err := d.secrets(ep, a.Number)
 	if err != nil {
 		return nil, err
 	}
-	ts := d.Now().Unix()
+	ts := a.CreatedAt.Unix()
 	rivya, err := signature.SignRivya(ts, body, secrets...)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
+	a.URL = cut(ep.URL, relay.MaxRecordedURL)
 	req, err := http.NewRequestWithContext(egress.WithOwner(ctx, a.Account), http.MethodPost, ep.URL, bytes.NewReader(body))
 	if err != nil {
 		return nil, errURL
 	}
-	stamp := strconv.FormatInt(ts, 10)
-	shown, _ := relay.CutEventKey(a.EventID)
-	req.Header = http.Header{
-		"Content-Type":      {"application/json"},
-		"User-Agent":        {userAgent},
-		d.headers.id:        {shown},
-		d.headers.timestamp: {stamp},
-		d.headers.signature: {rivya},
-		d.headers.attempt:   {strconv.Itoa(a.Number)},
-		d.headers.endpoint:  {ep.ID},
-		d.headers.request:   {a.RequestID},
+	sending := signature.Sending{
+		Prefix: d.HeaderPrefix, EventKey: a.EventID, SourceID: ev.SourceID, EndpointID: ep.ID, RequestID: a.RequestID,
+		Attempt: a.Number, At: a.CreatedAt, TraceParent: ev.TraceParent,
+		Standard: slices.Contains(ep.Signatures, relay.SchemeStandard),
 	}
-	if source != "" {
-		req.Header[d.headers.source] = []string{source}
-	}
-	if slices.Contains(ep.Signatures, relay.SchemeStandard) {
-		id := signature.WebhookID(a.EventID)
-		standard, err := signature.SignStandard(id, ts, body, secrets...)
+	req.Header = sending.Header()
+	req.Header[sending.SignatureHeader()] = []string{rivya}
+	if sending.Standard {
+		standard, err := signature.SignStandard(signature.WebhookID(a.EventID), ts, body, secrets...)
 		if err != nil {
 			return nil, fmt.Errorf("sign: %w", err)
 		}
-		req.Header["Webhook-Id"] = []string{id}
-		req.Header["Webhook-Timestamp"] = []string{stamp}
 		req.Header["Webhook-Signature"] = []string{standard}
 	}
+	a.Signatures = sending.Record(req.Header)
 	return req, nil
 }
 

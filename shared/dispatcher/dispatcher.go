@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/textproto"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -61,7 +60,6 @@ type Config struct {
 // A Dispatcher acts on messages. It is safe for concurrent use.
 type Dispatcher struct {
 	Config
-	headers  headerNames
 	counters counters
 	calls    chan struct{} // one for each call in flight
 	short    shortageLog
@@ -79,17 +77,10 @@ func New(cfg Config) *Dispatcher {
 	setDefault(&cfg.FailingAfter, 120*time.Hour)
 	setDefault(&cfg.ExpectFirst, 10*time.Minute)
 	setDefault(&cfg.ExpectGiveUp, 24*time.Hour)
-	header := func(name string) string {
-		return textproto.CanonicalMIMEHeaderKey(cfg.HeaderPrefix + "-" + name)
-	}
 	if cfg.MaxCalls <= 0 {
 		cfg.MaxCalls = 2048
 	}
-	return &Dispatcher{Config: cfg, calls: make(chan struct{}, cfg.MaxCalls), counters: counters{tallies: map[string]*tally{}}, headers: headerNames{
-		id: header("Webhook-Id"), timestamp: header("Webhook-Timestamp"), signature: header("Webhook-Signature"),
-		attempt: header("Webhook-Attempt"), endpoint: header("Webhook-Endpoint-Id"), request: header("Request-Id"),
-		source: header("Webhook-Source-Id"),
-	}}
+	return &Dispatcher{Config: cfg, calls: make(chan struct{}, cfg.MaxCalls), counters: counters{tallies: map[string]*tally{}}}
 }
 
 func setDefault(d *time.Duration, value time.Duration) {

@@ -81,7 +81,7 @@ func (w *work) relay(ctx context.Context, ev *event, m relay.Message, endpoints 
 
 // match decides which endpoints the event goes to, and returns those.
 func (w *work) match(ctx context.Context, m relay.Message) (*event, map[string]relay.Endpoint, error) {
-	ev := &event{EventRecord: relay.EventRecord{Event: *m.Event, MID: m.MID, ClaimedUntil: w.until}}
+	ev := &event{EventRecord: relay.EventRecord{Event: *m.Event, MID: m.MID, RecordedAt: relay.Millis(w.Now()), ClaimedUntil: w.until}}
 	ev.bodies.ev = *m.Event
 	live, err := w.Store.LiveEndpoints(ctx, m.Account)
 	if err != nil {

@@ -67,6 +67,9 @@ func attemptOf(it item) (relay.Attempt, error) {
 		DueAt: it.time("q"), CreatedAt: it.time("c"), NextAttemptAt: it.time("z"),
 		MID: it.string("m"), EventCreatedAt: it.time("l"), URL: it.string("ur"), Signatures: it.string("sg"),
 	}
+	if a.Final {
+		a.NextAttemptAt = time.Time{} // what is kept of one that was overtaken finds the next
+	}
 	if raw := it.bytes("g"); raw != nil {
 		snippet, err := relay.PayloadFromDeflated(raw).Bytes()
 		if err != nil {

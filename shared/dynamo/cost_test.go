@@ -43,7 +43,7 @@ func delivered(t *testing.T, s *dynamo.Store, account string, now time.Time, bod
 		Format: relay.FormatRivya, SourceID: relay.NewID(relay.SourcePrefix, now), VerifiedBy: relay.VerifiedBySignature,
 		CreatedAt: now, RequestID: relay.NewID(relay.RequestPrefix, now), Payload: relay.NewPayload(body),
 	}
-	r := relay.EventRecord{Event: ev, MID: relay.NewMID(), ClaimedUntil: now.Add(time.Minute)}
+	r := relay.EventRecord{Event: ev, MID: relay.NewMID(), RecordedAt: now.Add(123456 * time.Millisecond), ClaimedUntil: now.Add(time.Minute)}
 	for range n {
 		r.Matched = append(r.Matched, relay.NewID(relay.EndpointPrefix, now))
 	}
@@ -71,6 +71,8 @@ func attempt(r relay.EventRecord, endpoint string, now time.Time, fails bool) re
 		Status: relay.AttemptSucceeded, Final: true, HTTPStatus: 200, RequestID: relay.NewID(relay.RequestPrefix, now),
 		Duration: 123456789, Snippet: strings.Repeat("The webhook was received. ", 10)[:relay.MaxSuccessSnippet], DueAt: now,
 		CreatedAt: now, MID: r.MID, EventCreatedAt: r.CreatedAt,
+		URL:        "https://" + strings.Repeat("hooks.example.com/", 20)[:relay.MaxRecordedURL-8],
+		Signatures: "Rivya-Webhook-Signature: v1=" + strings.Repeat("0123456789abcdef", 4) + "\nWebhook-Signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
 	}
 	if fails {
 		a.Status, a.Final, a.HTTPStatus = relay.AttemptFailed, false, 500

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +91,12 @@ func (s *Store) eventItem(r relay.EventRecord) item {
 	it.setInt("ps", int64(r.Passes))
 	it.setString("m", r.MID)
 	it.setTime("l", r.ClaimedUntil)
+	if !r.RecordedAt.IsZero() {
+		it.setInt("d", unixMillis(r.RecordedAt)-unixMillis(r.CreatedAt)+1) // in few bytes
+	}
+	if r.Answer != (relay.Answer{}) {
+		it.setString("an", answerText(r.Answer))
+	}
 	var matched, unmatched []byte
 	for _, id := range r.Matched {
 		matched = packID(matched, id)
@@ -127,6 +134,10 @@ func eventOf(account, id string, it item) (relay.EventRecord, error) {
 	r := relay.EventRecord{MID: it.string("m"), ClaimedUntil: it.time("l")}
 	r.Event = summaryOf(it, relay.EventRef{Account: account, ID: id, CreatedAt: it.time("c")})
 	r.Payload = relay.PayloadFromDeflated(it.bytes("p"))
+	if after := it.int("d"); after != 0 {
+		r.RecordedAt = r.CreatedAt.Add(time.Duration(after-1) * time.Millisecond)
+	}
+	r.Answer = parseAnswer(it.string("an"))
 	r.TraceParent, r.Passes = it.string("tp"), int(it.int("ps"))
 	for rest := it.bytes("y"); len(rest) > 0; {
 		endpoint, after, ok := unpackID(rest)
@@ -203,14 +214,37 @@ func (s *Store) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until 
 	return nil
 }
 
+// answerText is the form in which an answer is kept: its time, a letter for its
+// outcome, and what was said.
+func answerText(a relay.Answer) string {
+	return fmt.Sprintf("%d%s%s", unixMillis(a.At), encode(statusCodes, a.Outcome)[:1], a.Said)
+}
+
+func parseAnswer(text string) (a relay.Answer) {
+	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 1 {
+		return a
+	}
+	ms, err := strconv.ParseInt(text[:end], 10, 64)
+	if err != nil {
+		return a
+	}
+	return relay.Answer{At: timeOf(ms), Outcome: decode[relay.DeliveryStatus](statusCodes, text[end:end+1]), Said: text[end+1:]}
+}
+
 // ConfirmEvent implements relay.Store.
-func (s *Store) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+func (s *Store) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, a relay.Answer, body relay.Payload) error {
 	values := item{":cut": numberValue(s.cutoff())}
-	values.setString(":v", encode(verificationCodes, relay.VerifiedByTokenFetch))
-	values.setBytes(":p", body.Deflated())
 	values.setTime(":l", claimed)
+	values[":a"] = stringValue(answerText(a))
+	set := "SET an = :a"
+	if a.Outcome == relay.DeliverySucceeded {
+		values.setString(":v", encode(verificationCodes, relay.VerifiedByTokenFetch))
+		values.setBytes(":p", body.Deflated())
+		set += ", p = :p, v = :v"
+	}
 	cond := condition{expr: "c > :cut AND l = :l", values: values}
-	_, ok, err := s.update(ctx, eventKey(ref.Account, ref.ID), "SET p = :p, v = :v", cond, returnNothing)
+	_, ok, err := s.update(ctx, eventKey(ref.Account, ref.ID), set, cond, returnNothing)
 	if err != nil {
 		return fmt.Errorf("confirm event %s: %w", ref.ID, err)
 	}

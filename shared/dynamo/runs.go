@@ -18,9 +18,16 @@ func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token st
 		if err := pause(ctx, round); err != nil {
 			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
 		}
-		r, err := s.Event(ctx, account, event, true)
+		it, err := s.item(ctx, eventKey(account, event), true)
+		if err == nil && s.expired(it) {
+			err = relay.ErrNotFound
+		}
 		if err != nil {
-			return relay.Run{}, fmt.Errorf("start run: %w", err)
+			return relay.Run{}, fmt.Errorf("start run: read event %s: %w", event, err)
+		}
+		r, err := eventOf(account, event, it)
+		if err != nil {
+			return relay.Run{}, fmt.Errorf("start run: read event %s: %w", event, err)
 		}
 		was, again := r.Runs[endpoint]
 		if again && was.Token == token {
@@ -34,7 +41,11 @@ func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token st
 		if err != nil {
 			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
 		}
-		failed, err := s.transact(ctx, s.runWrites(r, endpoint, run, st)...)
+		ended, err := s.overtaken(ctx, r, endpoint, st)
+		if err != nil {
+			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
+		}
+		failed, err := s.transact(ctx, append(s.runWrites(r, it, endpoint, run, st), ended...)...)
 		if err != nil {
 			return relay.Run{}, fmt.Errorf("start run of %s: %w", event, err)
 		}
@@ -47,18 +58,22 @@ func (s *Store) StartRun(ctx context.Context, account, event, endpoint, token st
 
 // runWrites are the writes of a transaction that start a run as it was decided
 // on r and st.
-func (s *Store) runWrites(r relay.EventRecord, endpoint string, run relay.Run, st state) []types.TransactWriteItem {
+func (s *Store) runWrites(r relay.EventRecord, it item, endpoint string, run relay.Run, st state) []types.TransactWriteItem {
 	event := condition{
 		expr:  "attribute_exists(pk) AND attribute_not_exists(#r)",
 		names: map[string]string{"#r": endpointAttribute + endpoint}, values: item{":r": stringValue(runText(run))},
 	}
+	set := "SET #r = :r"
 	if was, ok := r.Runs[endpoint]; ok {
 		event.expr = "#r = :was"
 		event.values[":was"] = stringValue(runText(was))
+		set += ", #b = :b"
+		event.names["#b"] = startsAttribute + endpoint
+		event.values[":b"] = stringValue(startsText(it.string(startsAttribute+endpoint), was))
 	}
 	d := relay.Delivery{EndpointID: endpoint, Run: run.Number, Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt}
 	return append(s.openWrites(r.Ref(), d, st, deliveryCount(r, endpoint)),
-		s.transactUpdate(eventKey(r.Account, r.Ref().ID), "SET #r = :r", event))
+		s.transactUpdate(eventKey(r.Account, r.Ref().ID), set, event))
 }
 
 // deliveryCount is how many deliveries an event has with a run for the endpoint.

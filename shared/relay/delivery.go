@@ -1,6 +1,11 @@
 package relay
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // DeliveryStatus is how far a delivery's latest run has come.
 type DeliveryStatus string
@@ -133,6 +138,15 @@ type Attempt struct {
 	// Signatures are the values of the signature headers as they were sent, one
 	// a line, each as "Header-Name: value"; empty when no call was made.
 	Signatures string
+}
+
+// NewestAttempts sorts attempts, the last that was due first, and returns at most
+// limit of them.
+func NewestAttempts(attempts []Attempt, limit int) []Attempt {
+	slices.SortFunc(attempts, func(a, b Attempt) int {
+		return cmp.Or(b.DueAt.Compare(a.DueAt), strings.Compare(b.EndpointID, a.EndpointID), strings.Compare(b.ID, a.ID))
+	})
+	return attempts[:min(limit, len(attempts))]
 }
 
 // Delivery returns the state of the delivery after the attempt.

@@ -95,6 +95,14 @@ type EventRecord struct {
 	// duplicate, one with this is a redelivery.
 	MID string
 
+	// RecordedAt is when the dispatcher put the event; zero on records of earlier
+	// versions.
+	RecordedAt time.Time
+
+	// Answer is how the question to Sivi about the event was settled; zero while it
+	// is not, and for events that Sivi is not asked about.
+	Answer Answer
+
 	// ClaimedUntil is until when the invocation that put the event, or took it
 	// over, works on it alone.
 	ClaimedUntil time.Time
@@ -108,6 +116,20 @@ type EventRecord struct {
 
 	// Runs are the manual retries and replays by endpoint; none: run 0 alone.
 	Runs map[string]Run
+}
+
+// MaxAnswer is how many bytes of what Sivi answered are kept.
+const MaxAnswer = 512
+
+// An Answer settles whether an event that Sivi was asked about is true.
+type Answer struct {
+	At time.Time
+	// Outcome is DeliverySucceeded when Sivi confirmed the event, DeliveryRejected
+	// when it is not relayed, and DeliverySkipped when Sivi could not be asked and
+	// the event is relayed all the same.
+	Outcome DeliveryStatus
+	// Said is one sentence about what Sivi answered, at most MaxAnswer bytes.
+	Said string
 }
 
 // Unmatched is an endpoint that an event did not go to.

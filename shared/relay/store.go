@@ -164,10 +164,11 @@ type EventStore interface {
 	PutEvent(ctx context.Context, r EventRecord) (existing *EventRecord, err error)
 	// ClaimEvent sets ClaimedUntil to until if it still is from; ErrConflict.
 	ClaimEvent(ctx context.Context, ref EventRef, from, until time.Time) error
-	// ConfirmEvent puts what Sivi answered in place of the event's body and marks
-	// it as fetched, while ClaimedUntil is still claimed; ErrConflict. Repeating
-	// it is harmless.
-	ConfirmEvent(ctx context.Context, ref EventRef, claimed time.Time, body Payload) error
+	// ConfirmEvent records how the question to Sivi was settled, while ClaimedUntil
+	// is still claimed; ErrConflict. If Sivi confirmed the event, body takes the
+	// place of the event's and the event is marked as fetched. Repeating it is
+	// harmless.
+	ConfirmEvent(ctx context.Context, ref EventRef, claimed time.Time, a Answer, body Payload) error
 	// Event returns an event by its key; consistent says how. ErrNotFound.
 	Event(ctx context.Context, account, key string, consistent bool) (EventRecord, error)
 	// EventsByID returns the events of an account that have this ID, one for each
@@ -189,7 +190,8 @@ type EventStore interface {
 	Deliveries(ctx context.Context, r EventRecord) (ds []Delivery, listed bool, err error)
 	// StartRun begins a new run of a delivery at a time, in one step: the event
 	// gets the run, the delivery is pending with Attempts 0 and due at, and it
-	// is found when overdue. If the delivery's latest run has this token, that
+	// is found when overdue. The last attempt of the run before, if another was
+	// to follow, is marked final. If the delivery's latest run has this token, that
 	// run is returned and nothing changes. ErrNotFound if the event is gone.
 	StartRun(ctx context.Context, account, event, endpoint, token string, at time.Time) (Run, error)
 	// Events lists an account's events that fit the filter.
@@ -225,6 +227,14 @@ type AttemptStore interface {
 	// Attempts lists an endpoint's attempts that fit the filter, by the time
 	// they were due.
 	Attempts(ctx context.Context, endpoint string, f AttemptFilter, p Page) (attempts []Attempt, next string, err error)
+	// EventAttempts returns the attempts of an event at the endpoints, the newest
+	// first, and no more than limit. Of a delivery with very many runs it may know
+	// the first and the last of them alone. ErrNotFound if the event is gone.
+	EventAttempts(ctx context.Context, ref EventRef, endpoints []string, limit int) ([]Attempt, error)
+	// EndAttempt marks an attempt final, because a newer run has taken over:
+	// nothing else of it changes but NextAttemptAt, which becomes zero. One that is
+	// final or gone is no error.
+	EndAttempt(ctx context.Context, a Attempt) error
 }
 
 // AttemptFilter selects attempts; a zero field selects all.

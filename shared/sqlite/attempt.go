@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -101,4 +102,33 @@ func (db *DB) Attempts(ctx context.Context, endpoint string, f relay.AttemptFilt
 		return true, nil
 	})
 	return attempts, next, wrap(err, "attempts of %s", endpoint)
+}
+
+// EventAttempts implements relay.Store.
+func (db *DB) EventAttempts(ctx context.Context, ref relay.EventRef, endpoints []string, limit int) (attempts []relay.Attempt, err error) {
+	err = db.snapshot(ctx, func(c *conn) error {
+		if there, err := c.exists("SELECT 1 FROM events WHERE account = ? AND id = ? AND created_at >= ?", ref.Account, ref.ID, db.cutoff()); err != nil || !there {
+			return cmp.Or(err, relay.ErrNotFound)
+		}
+		for _, endpoint := range endpoints {
+			err := c.each("SELECT "+attemptColumns+` FROM attempts INDEXED BY attempts_of_event
+				WHERE event = ? AND endpoint = ? AND account = ? AND created_at >= ? ORDER BY id DESC LIMIT ?`, func(r row) error {
+				attempts = append(attempts, readAttempt(r))
+				return nil
+			}, ref.ID, endpoint, ref.Account, db.cutoff(), limit)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return relay.NewestAttempts(attempts, limit), wrap(err, "attempts of %s", ref.ID)
+}
+
+// EndAttempt implements relay.Store.
+func (db *DB) EndAttempt(ctx context.Context, a relay.Attempt) error {
+	return wrap(db.w.do(ctx, func(c *conn) error {
+		_, err := c.exec("UPDATE attempts SET final = 1, next_at = 0 WHERE endpoint = ? AND id = ?", a.EndpointID, a.ID)
+		return err
+	}), "end attempt %s", a.ID)
 }

@@ -179,6 +179,11 @@ func (db *DB) StartRun(ctx context.Context, account, event, endpoint, token stri
 			account, event, endpoint, run.Number, token, at); err != nil {
 			return err
 		}
+		if _, err := c.exec(`UPDATE attempts SET final = 1, next_at = 0 WHERE final = 0 AND rowid = (SELECT rowid FROM attempts INDEXED BY attempts_of_event
+			WHERE event = ? AND endpoint = ? AND account = ? AND run = ? ORDER BY number DESC LIMIT 1)`,
+			event, endpoint, account, latest.Number); err != nil {
+			return err
+		}
 		return saveDelivery(c, e.Ref(), relay.Delivery{
 			EndpointID: endpoint, Run: run.Number,
 			Status: relay.DeliveryPending, NextAttemptAt: run.StartedAt,

@@ -21,11 +21,13 @@ func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *rela
 	matched, ev := texts(r.Matched), r.Event
 	insert := func(c *conn) (int64, error) {
 		return c.exec(`INSERT INTO events (account, id, created_at, mid, claimed_until, claim_epoch, type, format, source,
-			verified_by, test, request, only, confirm, matched, unmatched, payload, subject, traceparent, passes)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			verified_by, test, request, only, confirm, matched, unmatched, payload, subject, traceparent, passes,
+			recorded_at, answered_at, answer_outcome, answer)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			ev.Account, ev.Ref().ID, ev.CreatedAt, r.MID, r.ClaimedUntil, db.epoch, ev.Type, string(ev.Format), ev.SourceID,
 			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), matched, unmatched,
-			ev.Payload.Deflated(), ev.Subject, ev.TraceParent, ev.Passes)
+			ev.Payload.Deflated(), ev.Subject, ev.TraceParent, ev.Passes,
+			r.RecordedAt, r.Answer.At, string(r.Answer.Outcome), r.Answer.Said)
 	}
 	err = db.w.do(ctx, func(c *conn) error {
 		existing = nil
@@ -79,7 +81,8 @@ func parseUnmatched(s string) (list []relay.Unmatched, err error) {
 // readEvent returns an event that has not expired, with its runs.
 func (db *DB) readEvent(c *conn, account, key string) (e relay.EventRecord, err error) {
 	err = one(c.first(`SELECT created_at, mid, claimed_until, claim_epoch, type, format, source, verified_by, test, request,
-		only, confirm, matched, unmatched, payload, subject, traceparent, passes FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
+		only, confirm, matched, unmatched, payload, subject, traceparent, passes,
+		recorded_at, answered_at, answer_outcome, answer FROM events WHERE account = ? AND id = ? AND created_at >= ?`,
 		func(r row) (err error) {
 			e = relay.EventRecord{MID: r.text(1), Event: relay.Event{
 				Account: account, CreatedAt: r.time(0),
@@ -89,6 +92,8 @@ func (db *DB) readEvent(c *conn, account, key string) (e relay.EventRecord, err 
 				Subject: r.text(15), TraceParent: r.text(16), Passes: int(r.int(17)),
 			}}
 			e.SetKey(key)
+			e.RecordedAt = r.time(18)
+			e.Answer = relay.Answer{At: r.time(19), Outcome: relay.DeliveryStatus(r.text(20)), Said: r.text(21)}
 			if r.int(3) == db.epoch {
 				e.ClaimedUntil = r.time(2)
 			}
@@ -125,11 +130,16 @@ func (db *DB) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until ti
 }
 
 // ConfirmEvent implements relay.Store.
-func (db *DB) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+func (db *DB) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, a relay.Answer, body relay.Payload) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
-		n, err := c.exec(`UPDATE events SET payload = ?, verified_by = ? WHERE account = ? AND id = ?
+		// What it is not confirmed with keeps its body.
+		set, args := "", []any{a.At, string(a.Outcome), a.Said}
+		if a.Outcome == relay.DeliverySucceeded {
+			set, args = ", payload = ?, verified_by = ?", append(args, body.Deflated(), string(relay.VerifiedByTokenFetch))
+		}
+		n, err := c.exec("UPDATE events SET answered_at = ?, answer_outcome = ?, answer = ?"+set+` WHERE account = ? AND id = ?
 			AND CASE claim_epoch WHEN ? THEN claimed_until ELSE 0 END = ?`,
-			body.Deflated(), string(relay.VerifiedByTokenFetch), ref.Account, ref.ID, db.epoch, claimed)
+			append(args, ref.Account, ref.ID, db.epoch, claimed)...)
 		if err == nil && n == 0 {
 			err = relay.ErrConflict
 		}

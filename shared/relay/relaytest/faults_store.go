@@ -110,9 +110,9 @@ func (w *weakStore) ClaimEvent(ctx context.Context, ref relay.EventRef, from, un
 	return w.Store.ClaimEvent(ctx, ref, from, until)
 }
 
-func (w *weakStore) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+func (w *weakStore) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, a relay.Answer, body relay.Payload) error {
 	w.remember(ctx, ref.Account, ref.ID)
-	return w.Store.ConfirmEvent(ctx, ref, claimed, body)
+	return w.Store.ConfirmEvent(ctx, ref, claimed, a, body)
 }
 
 func (w *weakStore) StartRun(ctx context.Context, account, event, endpoint, token string, at time.Time) (relay.Run, error) {

@@ -178,8 +178,8 @@ func (s *intercepted) Event(ctx context.Context, account, id string, consistent 
 	return one(ctx, s, Call{"Event", id, false}, func() (relay.EventRecord, error) { return s.next.Event(ctx, account, id, consistent) })
 }
 
-func (s *intercepted) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
-	return s.around(ctx, Call{"ConfirmEvent", ref.ID, true}, func() error { return s.next.ConfirmEvent(ctx, ref, claimed, body) })
+func (s *intercepted) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, a relay.Answer, body relay.Payload) error {
+	return s.around(ctx, Call{"ConfirmEvent", ref.ID, true}, func() error { return s.next.ConfirmEvent(ctx, ref, claimed, a, body) })
 }
 
 func (s *intercepted) EventsByID(ctx context.Context, account, id string) ([]relay.EventRecord, error) {
@@ -220,6 +220,16 @@ func (s *intercepted) Attempt(ctx context.Context, account, endpoint, id string)
 
 func (s *intercepted) Attempts(ctx context.Context, endpoint string, f relay.AttemptFilter, p relay.Page) ([]relay.Attempt, string, error) {
 	return two(ctx, s, Call{"Attempts", endpoint + p.After, false}, func() ([]relay.Attempt, string, error) { return s.next.Attempts(ctx, endpoint, f, p) })
+}
+
+func (s *intercepted) EventAttempts(ctx context.Context, ref relay.EventRef, endpoints []string, limit int) ([]relay.Attempt, error) {
+	return one(ctx, s, Call{"EventAttempts", ref.ID, false}, func() ([]relay.Attempt, error) {
+		return s.next.EventAttempts(ctx, ref, endpoints, limit)
+	})
+}
+
+func (s *intercepted) EndAttempt(ctx context.Context, a relay.Attempt) error {
+	return s.around(ctx, Call{"EndAttempt", a.ID, true}, func() error { return s.next.EndAttempt(ctx, a) })
 }
 
 func (s *intercepted) CreateReplay(ctx context.Context, r relay.Replay) error {

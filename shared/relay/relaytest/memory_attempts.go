@@ -2,6 +2,7 @@ package relaytest
 
 import (
 	"context"
+	"time"
 
 	"hookferry/shared/relay"
 )
@@ -52,6 +53,39 @@ func (m *Memory) Attempts(ctx context.Context, endpoint string, f relay.AttemptF
 		return (f.Status == "" || a.Status == f.Status) && (!f.Bad || a.Status != relay.AttemptSucceeded) &&
 			(f.Final == nil || a.Final == *f.Final) && (f.EventID == "" || a.EventID == f.EventID)
 	})
+}
+
+// EventAttempts implements relay.AttemptStore.
+func (m *Memory) EventAttempts(ctx context.Context, ref relay.EventRef, endpoints []string, limit int) ([]relay.Attempt, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	if _, ok := m.event(ref.Account, ref.ID); !ok {
+		return nil, relay.ErrNotFound
+	}
+	var all []relay.Attempt
+	for _, endpoint := range endpoints {
+		for _, a := range m.attempts[endpoint] {
+			if a.Account == ref.Account && a.EventID == ref.ID && !m.expired(a.CreatedAt) {
+				all = append(all, a)
+			}
+		}
+	}
+	return relay.NewestAttempts(all, limit), nil
+}
+
+// EndAttempt implements relay.AttemptStore.
+func (m *Memory) EndAttempt(ctx context.Context, a relay.Attempt) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	if old, ok := m.attempts[a.EndpointID][a.ID]; ok {
+		old.Final, old.NextAttemptAt = true, time.Time{}
+		m.attempts[a.EndpointID][a.ID] = old
+	}
+	return nil
 }
 
 // CreateReplay implements relay.ReplayStore.

@@ -94,7 +94,7 @@ func (m *Memory) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until
 }
 
 // ConfirmEvent implements relay.EventStore.
-func (m *Memory) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, body relay.Payload) error {
+func (m *Memory) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time.Time, a relay.Answer, body relay.Payload) error {
 	if err := m.enter(ctx); err != nil {
 		return err
 	}
@@ -103,7 +103,10 @@ func (m *Memory) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed t
 	if !ok || !e.record.ClaimedUntil.Equal(claimed) {
 		return relay.ErrConflict
 	}
-	e.record.Payload, e.record.VerifiedBy = body, relay.VerifiedByTokenFetch
+	e.record.Answer = a
+	if a.Outcome == relay.DeliverySucceeded {
+		e.record.Payload, e.record.VerifiedBy = body, relay.VerifiedByTokenFetch
+	}
 	return nil
 }
 
@@ -200,6 +203,16 @@ func (m *Memory) StartRun(ctx context.Context, account, event, endpoint, token s
 	}
 	if run, ok := e.record.Runs[endpoint]; ok && run.Token == token {
 		return run, nil
+	}
+	var last relay.Attempt
+	for _, a := range m.attempts[endpoint] {
+		if a.EventID == event && a.Run == e.record.Latest(endpoint) && a.Number > last.Number {
+			last = a
+		}
+	}
+	if last.ID != "" && !last.Final {
+		last.Final, last.NextAttemptAt = true, time.Time{}
+		m.attempts[endpoint][last.ID] = last
 	}
 	run := relay.Run{Number: e.record.Latest(endpoint) + 1, Token: token, StartedAt: at}
 	if e.record.Runs == nil {

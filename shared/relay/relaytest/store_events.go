@@ -74,11 +74,14 @@ func (s *storeTest) events() {
 	full.Test, full.Only, full.Confirm, full.Format = true, "whend_1", relay.ConfirmPrefer, relay.FormatSivi
 	full.Subject, full.TraceParent, full.Passes = odd, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 3
 	full.Payload = relay.NewPayload(every)
+	full.RecordedAt = full.CreatedAt.Add(1234 * time.Millisecond)
+	full.Answer = relay.Answer{At: full.CreatedAt.Add(time.Second), Outcome: relay.DeliveryRejected, Said: odd}
 	full.Matched = []string{"whend_2", "whend_1", relay.Confirmation}
 	full.Unmatched = []relay.Unmatched{{EndpointID: "whend_4", Reason: relay.MismatchSource}, {EndpointID: "whend_3", Reason: relay.MismatchDisabled}}
 	text := s.event(s.a, 1)
 	text.Payload = relay.NewPayload([]byte(odd))
 	plain := s.event(s.a, 2)
+	plain.RecordedAt = plain.CreatedAt
 	plain.SourceID, plain.RequestID, plain.Payload, plain.ClaimedUntil = "", "", relay.Payload{}, time.Time{}
 	for _, r := range []relay.EventRecord{full, text, plain} {
 		s.putRecord(r)
@@ -95,6 +98,7 @@ func (s *storeTest) events() {
 	}
 	covered(s, full)
 	covered(s, full.Event)
+	covered(s, full.Answer)
 	s.readEvent("event with runs", full)
 	for _, consistent := range []bool{true, false} {
 		_, err := s.Event(s.ctx, s.a, "evt_none", consistent)
@@ -305,12 +309,18 @@ func (s *storeTest) confirmed() {
 	r.VerifiedBy = relay.VerifiedByToken
 	s.putRecord(r)
 	answer := relay.NewPayload([]byte(`{"answer":1}`))
-	s.fails("confirm under another claim", s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil.Add(time.Second), answer), relay.ErrConflict)
+	said := relay.Answer{At: s.clock.Now(), Outcome: relay.DeliverySucceeded, Said: odd}
+	s.fails("confirm under another claim", s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil.Add(time.Second), said, answer), relay.ErrConflict)
 	s.readEvent("event that was not confirmed", r)
-	for range 2 {
-		s.must(s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil, answer))
+	for _, outcome := range []relay.DeliveryStatus{relay.DeliveryRejected, relay.DeliverySkipped} {
+		r.Answer = relay.Answer{At: s.clock.Now(), Outcome: outcome, Said: "0 1"}
+		s.must(s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil, r.Answer, answer))
+		s.readEvent("event that keeps its body", r)
 	}
-	r.Payload, r.VerifiedBy = answer, relay.VerifiedByTokenFetch
+	for range 2 {
+		s.must(s.ConfirmEvent(s.ctx, r.Ref(), r.ClaimedUntil, said, answer))
+	}
+	r.Payload, r.VerifiedBy, r.Answer = answer, relay.VerifiedByTokenFetch, said
 	s.readEvent("confirmed event", r)
-	s.fails("confirm an event that is not there", s.ConfirmEvent(s.ctx, s.event(s.a, 1).Ref(), r.ClaimedUntil, answer), relay.ErrConflict)
+	s.fails("confirm an event that is not there", s.ConfirmEvent(s.ctx, s.event(s.a, 1).Ref(), r.ClaimedUntil, said, answer), relay.ErrConflict)
 }

@@ -2,6 +2,7 @@ package relaytest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,8 @@ var runPromises = []storePromise{
 	{"starting a run again with its token changes nothing", (*storeTest).runTokens},
 	{"concurrent starts with one token are one run, with many tokens many", (*storeTest).runsTogether},
 	{"a run of an event that is not there is not found", (*storeTest).runOfNothing},
+	{"the start of a run ends the attempt that it overtakes, and no other", (*storeTest).runOvertakes},
+	{"the attempts of an event are found through all its runs", (*storeTest).eventAttempts},
 }
 
 func (s *storeTest) startsRun() {
@@ -118,4 +121,108 @@ func (s *storeTest) runOfNothing() {
 	if late := s.late(Start.Add(time.Hour)); len(late) > 0 {
 		s.Errorf("a refused run left %v", late)
 	}
+}
+
+// chain records the attempts of a run, all but the last failed and followed.
+func (s *storeTest) chain(r relay.EventRecord, endpoint string, run int, start time.Time, n int, last relay.AttemptStatus) []relay.Attempt {
+	s.Helper()
+	var made []relay.Attempt
+	due := start
+	for number := 1; number <= n; number++ {
+		a := s.attempt(endpoint, r.Ref().ID, 0)
+		a.Run, a.Number, a.DueAt, a.CreatedAt = run, number, due, due
+		a.ID = relay.AttemptID(s.a, r.Ref().ID, endpoint, run, number, due)
+		a.EventCreatedAt, a.NextAttemptAt = r.CreatedAt, due.Add(time.Duration(number)*time.Minute)
+		if number == n && last != "" {
+			a.Status, a.Final, a.NextAttemptAt = last, true, time.Time{}
+		}
+		s.record(a)
+		made, due = append(made, a), a.NextAttemptAt
+	}
+	return made
+}
+
+func (s *storeTest) runOvertakes() {
+	endpoint, other := s.endpoint(s.a, 0).ID, s.endpoint(s.a, 1).ID
+	r := s.put(0, endpoint, other)
+	made := s.chain(r, endpoint, 0, r.CreatedAt, 3, "")
+	beside := s.chain(r, other, 0, r.CreatedAt, 2, "")
+	s.list(r, retrying(endpoint, 3, made[2].NextAttemptAt), retrying(other, 2, beside[1].NextAttemptAt))
+	is := func(what string, want relay.Attempt) {
+		s.Helper()
+		got, err := s.Attempt(s.ctx, s.a, want.EndpointID, want.ID)
+		s.must(err)
+		s.equal(what, got, want)
+		eventually(s, what+", on the list", want, func() relay.Attempt {
+			for _, a := range s.tried(want.EndpointID, relay.AttemptFilter{Bad: true}, 100) {
+				if a.ID == want.ID {
+					return a
+				}
+			}
+			return relay.Attempt{}
+		})
+	}
+	for run := 1; run <= 2; run++ {
+		at := made[len(made)-1].DueAt.Add(time.Second)
+		_, err := s.StartRun(s.ctx, s.a, r.ID, endpoint, fmt.Sprint("token ", run), at)
+		s.must(err)
+		last := made[len(made)-1]
+		last.Final, last.NextAttemptAt = true, time.Time{}
+		is("the attempt that was overtaken", last)
+		is("the one before it", made[len(made)-2])
+		is("another endpoint's", beside[1])
+		made = s.chain(r, endpoint, run, at, 2, "")
+		d := retrying(endpoint, 2, made[1].NextAttemptAt)
+		d.Run = run
+		s.save(r, d)
+	}
+	late := made[1]
+	s.must(s.EndAttempt(s.ctx, late))
+	late.Final, late.NextAttemptAt = true, time.Time{}
+	for range 2 {
+		is("an attempt that was ended", late)
+		s.must(s.EndAttempt(s.ctx, late))
+	}
+	late.ID = relay.AttemptID(s.a, r.ID, endpoint, 9, 9, late.DueAt)
+	s.must(s.EndAttempt(s.ctx, late))
+	if _, err := s.Attempt(s.ctx, s.a, endpoint, late.ID); err == nil {
+		s.Error("an attempt that was never made is on record once it was ended")
+	}
+}
+
+func (s *storeTest) eventAttempts() {
+	endpoint, other := s.endpoint(s.a, 0).ID, s.endpoint(s.a, 1).ID
+	r := s.put(0, endpoint, other)
+	s.record(s.attempt(endpoint, "evt_of_another", 0))
+	all := s.chain(r, endpoint, 0, r.CreatedAt, 5, relay.AttemptFailed)
+	all = append(all, s.chain(r, other, 0, r.CreatedAt, 1, relay.AttemptSucceeded)...)
+	s.list(r, ended(endpoint, 5, relay.DeliveryFailed), succeeded(other))
+	for run := 1; run <= 4; run++ {
+		at := r.CreatedAt.Add(time.Duration(run) * time.Hour)
+		_, err := s.StartRun(s.ctx, s.a, r.ID, endpoint, fmt.Sprint("token ", run), at)
+		s.must(err)
+		if run != 3 { // it made no attempt before the next one took over
+			all = append(all, s.chain(r, endpoint, run, at, run, relay.AttemptFailed)...)
+			d := ended(endpoint, run, relay.DeliveryFailed)
+			d.Run = run
+			s.save(r, d)
+		}
+	}
+	for _, limit := range []int{100, 7, 1} {
+		want := relay.NewestAttempts(slices.Clone(all), limit)
+		eventually(s, fmt.Sprint("attempts of the event, at most ", limit), want, func() []relay.Attempt {
+			got, err := s.EventAttempts(s.ctx, r.Ref(), []string{endpoint, other}, limit)
+			s.must(err)
+			return got
+		})
+	}
+	eventually(s, "attempts at one endpoint", 1, func() int {
+		got, err := s.EventAttempts(s.ctx, r.Ref(), []string{other}, 100)
+		s.must(err)
+		return len(got)
+	})
+	gone := r.Ref()
+	gone.ID = "evt_none"
+	_, err := s.EventAttempts(s.ctx, gone, []string{endpoint}, 100)
+	s.fails("attempts of an event that is not there", err, relay.ErrNotFound)
 }
