@@ -21,14 +21,17 @@ deps: shared/awstest/node_modules/.stamp shared/verify/node_modules/.stamp ## in
 	touch $@
 
 .PHONY: test
-test: deps ## run every test but those of infra, with the AWS adapters on local servers
-	$(GO) test $$($(GO) list ./... | grep -v '^hookferry/functions')
-	$(GO) test -p 1 ./functions/...
+test: ## run every test but those of infra; without Node, those that do without
+	@GO=$(GO) .ci/test
+
+.PHONY: try
+try: ## see a relay at work, in a few seconds
+	@$(GO) run ./functions/hookferry try
 
 N ?= 20
 
 .PHONY: test-busy
-test-busy: deps ## run make test N times beside two busy loops, and print the last line of each run
+test-busy: ## run make test N times beside two busy loops, and print the last line of each run
 	.ci/test-busy $(N) $(MAKE) --no-print-directory test
 
 RACE := $(addprefix ./shared/,relay/... cache dispatcher poller egress sqlite api receiver telemetry)

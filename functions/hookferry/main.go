@@ -34,6 +34,7 @@ type program struct {
 }
 
 var commands = []command{
+	{"try", "", "see a relay at work, start to end, in a few seconds; needs nothing", runTry},
 	{"dev", "", "run the relay on this machine, to try it; prints a ready API key", runDev},
 	{"serve", "", "run the relay on this machine, for production on one node", runServe},
 	{"listen", "", "receive deliveries, print each one and whether its signature is right", runListen},
@@ -107,7 +108,7 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, `
 hookferry COMMAND -h explains a command.
 
-To try it, in three terminals:
+To see it work: hookferry try. To try it yourself, in three terminals:
   hookferry dev -data .hookferry
   hookferry listen -data .hookferry
   hookferry send rivya -data .hookferry

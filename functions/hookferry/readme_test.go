@@ -58,6 +58,9 @@ func TestTheCallsOfTheREADME(t *testing.T) {
 	var endpoint, source, ingest, exports string
 	var answers []string
 	for _, command := range readmeCommands(t, "## Use it", "## Run it for real") {
+		if strings.Contains(command, "bin/hookferry") {
+			continue // this relay is running
+		}
 		command = strings.NewReplacer(
 			"http://127.0.0.1:8080", r.API,
 			"https://connect.sivi.ai/api/prod/v2", api.URL,

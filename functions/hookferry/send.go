@@ -115,17 +115,39 @@ func (s *sample) source(ctx context.Context, c *client) error {
 	return nil
 }
 
+// send makes the call and prints the answer.
 func (s *sample) send(ctx context.Context, p program, body []byte) error {
+	said, err := s.call(ctx, body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s %s\n", printable(said.status), printable(string(bytes.TrimSpace(said.body))))
+	if said.code/100 != 2 {
+		return fmt.Errorf("the call was refused with %d", said.code)
+	}
+	return nil
+}
+
+// An answer is what a provider's call was answered.
+type answer struct {
+	code   int
+	status string
+	body   []byte
+}
+
+// call makes the call as the provider would: for Rivya signed, with the headers
+// that it sends.
+func (s *sample) call(ctx context.Context, body []byte) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, "POST", s.url, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("-url is not a URL")
+		return answer{}, errors.New("-url is not a URL")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if s.provider == relay.Rivya {
 		now := time.Now().Unix()
 		signed, err := signature.SignRivya(now, body, s.secret)
 		if err != nil {
-			return fmt.Errorf("sign the sample: %w", err)
+			return answer{}, fmt.Errorf("sign the sample: %w", err)
 		}
 		req.Header.Set("Rivya-Webhook-Timestamp", strconv.FormatInt(now, 10))
 		req.Header.Set("Rivya-Webhook-Signature", signed)
@@ -138,18 +160,14 @@ func (s *sample) send(ctx context.Context, p program, body []byte) error {
 	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
 	if err != nil {
 		// The URL may hold a token: say which host, not which path.
-		return fmt.Errorf("no answer from %s; is it running?", req.URL.Host)
+		return answer{}, fmt.Errorf("no answer from %s; is it running?", req.URL.Host)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	said, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
+		return answer{}, fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
 	}
-	fmt.Fprintf(p.out, "%s %s\n", printable(resp.Status), printable(string(bytes.TrimSpace(answer))))
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("the call was refused with %d", resp.StatusCode)
-	}
-	return nil
+	return answer{resp.StatusCode, resp.Status, said}, nil
 }
 
 // rivyaSample returns the catalogue's sample of the type with an id and times of
