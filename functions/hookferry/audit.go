@@ -3,47 +3,51 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"hookferry/shared/audit"
 )
 
-// runAudit tries a receiver with calls that it must take and calls that it must
-// refuse. It fails if the receiver did otherwise with one of them.
-func runAudit(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "audit URL", `Try a receiver of deliveries: send it right calls and wrong, stale, repeated,
+func auditCommand(p program) *cobra.Command {
+	c := verb("audit URL", "try a receiver with right and wrong calls, and say what to mend", `Try a receiver of deliveries: send it right calls and wrong, stale, repeated,
 re-encoded, oversized, truncated and unsigned ones, and say which of them it
 wrongly took or wrongly refused, and what to change. Every call is a webhook.test
-event. The exit code is 1 if the receiver did something wrong.
-
-  HOOKFERRY_SECRET=whsec_… hookferry audit http://localhost:3000/hook
-  hookferry audit -secret-file secret.txt -standard https://example.com/hook`)
+event. The exit code is 1 if the receiver did something wrong. The endpoint's
+signing secret stands in HOOKFERRY_SECRET or in a file.`,
+		"hookferry audit http://localhost:3000/hook",
+		"hookferry audit -secret-file secret.txt -standard https://example.com/hook")
+	c.Args = argument("URL, like http://localhost:3000/hook")
+	fs := c.Flags()
 	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the endpoint's signing secret, which the receiver knows")
 	standard := fs.Bool("standard", false, "sign as Standard Webhooks says, instead of Rivya's way")
-	prefix := fs.String("prefix", "Rivya", "header prefix of the deployment")
+	prefix := fs.String("prefix", "Rivya", "header `prefix` of the deployment")
 	timeout := fs.Duration("timeout", 10*time.Second, "how long one call may take")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
-	url, err := parseWithOne(fs, args, "URL", "http://localhost:3000/hook")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		secret, err := secretOf.read(p)
+		if err != nil {
+			return err
+		}
+		if secret == "" {
+			return usagef("no signing secret: put it in HOOKFERRY_SECRET, or in a file that -secret-file names")
+		}
+		return runAudit(cmd.Context(), p, *asJSON, audit.Config{URL: args[0], Secret: secret, Standard: *standard, Prefix: *prefix, Timeout: *timeout})
+	}
+	return c
+}
+
+// runAudit tries a receiver with calls that it must take and calls that it must
+// refuse. It fails if the receiver did otherwise with one of them.
+func runAudit(ctx context.Context, p program, asJSON bool, cfg audit.Config) error {
+	report, err := audit.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	secret, err := secretOf.read(p)
-	if err != nil {
-		return err
-	}
-	if secret == "" {
-		return errors.New("no signing secret: put it in HOOKFERRY_SECRET, or in a file that -secret-file names")
-	}
-	report, err := audit.Run(ctx, audit.Config{URL: url, Secret: secret, Standard: *standard, Prefix: *prefix, Timeout: *timeout})
-	if err != nil {
-		return err
-	}
-	if *asJSON {
+	if asJSON {
 		encoder := json.NewEncoder(p.out)
 		encoder.SetIndent("", "  ")
 		if err := encoder.Encode(report); err != nil {
@@ -56,31 +60,6 @@ event. The exit code is 1 if the receiver did something wrong.
 		return fmt.Errorf("%d of %d calls went wrong", n, len(report.Results))
 	}
 	return nil
-}
-
-// parseWithOne reads flags and the one argument that stands before, between or
-// behind them.
-func parseWithOne(fs *flag.FlagSet, args []string, name, example string) (string, error) {
-	var found []string
-	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return "", err
-			}
-			return "", errUsage
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		found = append(found, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
-	if len(found) != 1 {
-		verb, _, _ := strings.Cut(fs.Name(), " ")
-		fmt.Fprintf(fs.Output(), "hookferry %s: want one %s, like: hookferry %s %s\n", verb, name, verb, example)
-		return "", errUsage
-	}
-	return found[0], nil
 }
 
 func printAudit(w io.Writer, report audit.Report) {

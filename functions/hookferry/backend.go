@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/spf13/pflag"
 
 	"hookferry/shared/config"
 	"hookferry/shared/dynamo"
@@ -24,7 +23,7 @@ type backendFlags struct {
 	make bool
 }
 
-func addBackendFlags(fs *flag.FlagSet) backendFlags {
+func addBackendFlags(fs *pflag.FlagSet) backendFlags {
 	return backendFlags{
 		data: fs.String("data", "", "data folder `DIR` of dev or serve"),
 		table: fs.String("table", "", "deployed DynamoDB `table` (default: TABLE_NAME), with the AWS credentials of the\n"+
@@ -43,13 +42,13 @@ func (f backendFlags) open(ctx context.Context, p program) (backend, error) {
 	}
 	switch {
 	case *f.data != "" && *f.table != "":
-		return backend{}, errors.New("give -data or -table, not both")
+		return backend{}, usagef("give -data or -table, not both")
 	case *f.data != "" && f.make:
 		return firstData(ctx, *f.data, cfg.Retention)
 	case *f.data != "":
 		return existingData(ctx, *f.data, cfg.Retention)
 	case table == "":
-		return backend{}, errors.New("say where: -data DIR of hookferry dev or serve, or -table NAME of a deployment")
+		return backend{}, usagef("say where: -data DIR of hookferry dev or serve, or -table NAME of a deployment")
 	}
 	return openAWS(ctx, awsPlaces{
 		table: table, shards: cfg.Shards,

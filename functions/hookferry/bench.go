@@ -8,6 +8,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // The bounds of a bench: it is to answer in minutes, on one machine.
@@ -42,9 +44,8 @@ type measured struct {
 	Memory       int64   `json:"peak_rss,omitempty"` // bytes; 0: the system does not say
 }
 
-// runBench measures the relay against a program that only signs and forwards.
-func runBench(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "bench", `Measure the relay on this machine.
+func benchCommand(p program) *cobra.Command {
+	c := verb("bench", "measure the relay on this machine", `Measure the relay on this machine.
 
 It starts hookferry dev in a process of its own on a temporary data folder, and a
 destination on loopback; publishes events, waits until each is delivered, with
@@ -54,12 +55,12 @@ counts from when a call was to begin until its event is at the destination.
 
 Machines differ and their speed drifts. So the same events then go through a bare
 program, in a process of its own too, that signs and forwards them and stores
-nothing: compare the ratios, and run it more than once.
-
-  hookferry bench                      10,000 events as fast as they are taken
-  hookferry bench -rate 100 -n 2000    100 a second, for latency
-  hookferry bench -ingest rivya        signed calls of a provider
-  LOG_LEVEL=info hookferry bench       with the log lines of a relay in use`)
+nothing: compare the ratios, and run it more than once.`,
+		"hookferry bench                      # 10,000 events as fast as they are taken",
+		"hookferry bench -rate 100 -n 2000    # 100 a second, for latency",
+		"hookferry bench -ingest rivya        # signed calls of a provider",
+		"LOG_LEVEL=info hookferry bench       # with the log lines of a relay in use")
+	fs := c.Flags()
 	var plan benchPlan
 	fs.IntVar(&plan.Events, "n", 10_000, "how many `events`; at most 200,000")
 	fs.IntVar(&plan.Size, "size", 1024, "`bytes` of each event's data; 64 to 204,800")
@@ -68,9 +69,12 @@ nothing: compare the ratios, and run it more than once.
 	fs.StringVar(&plan.Ingest, "ingest", "publish", "publish: POST /api/v1/webhook-events; rivya: signed calls to a source")
 	fs.StringVar(&plan.dir, "dir", "", "`DIR` to make the temporary data folder in, to measure its disk (default: the system's)")
 	asJSON := fs.Bool("json", false, "print one line of JSON")
-	if err := parse(fs, args); err != nil {
-		return err
-	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), p, plan, *asJSON) }
+	return c
+}
+
+// runBench measures the relay against a program that only signs and forwards.
+func runBench(ctx context.Context, p program, plan benchPlan, asJSON bool) error {
 	if err := plan.check(); err != nil {
 		return err
 	}
@@ -83,7 +87,7 @@ nothing: compare the ratios, and run it more than once.
 	if err != nil {
 		return fmt.Errorf("through the bare program: %w", err)
 	}
-	if *asJSON {
+	if asJSON {
 		return json.NewEncoder(p.out).Encode(struct {
 			benchPlan
 			Relay measured `json:"relay"`

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 	"hookferry/shared/sqlite"
@@ -91,7 +93,7 @@ func (l *load) throughBare(ctx context.Context, p program) (m measured, err erro
 	}
 	defer stop()
 	l.secret = relay.NewSigningSecret()
-	proc, err := startSelf(ctx, nil, bareCommand, "-to", url, "-secret", l.secret.Reveal())
+	proc, err := startSelf(ctx, nil, bareName, "-to", url, "-secret", l.secret.Reveal())
 	if err != nil {
 		return m, err
 	}
@@ -213,18 +215,21 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// bareCommand is for bench alone, and not in the list of commands.
-const bareCommand = "bench-bare"
+// bareName is the command that is for bench alone, and in no list of commands.
+const bareName = "bench-bare"
+
+func bareCommand(p program) *cobra.Command {
+	c := verb(bareName, "sign and forward, for hookferry bench", "")
+	c.Hidden = true
+	to := c.Flags().String("to", "", "`URL` to forward to")
+	secret := c.Flags().String("secret", "", "signing secret")
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runBare(cmd.Context(), p, *to, *secret) }
+	return c
+}
 
 // runBare signs and forwards each call's body, and answers what the destination
 // did: the least that any relay does.
-func runBare(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, bareCommand, "Sign and forward, for hookferry bench.")
-	to := fs.String("to", "", "`URL` to forward to")
-	secret := fs.String("secret", "", "signing secret")
-	if err := parse(fs, args); err != nil {
-		return err
-	}
+func runBare(ctx context.Context, p program, to, secret string) error {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrency}}
 	forward := func(r *http.Request, w http.ResponseWriter) error {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, relay.MaxPayload))
@@ -232,11 +237,11 @@ func runBare(ctx context.Context, p program, args []string) error {
 			return err
 		}
 		now := time.Now().Unix()
-		sum, err := signature.SignRivya(now, body, relay.Secret(*secret))
+		sum, err := signature.SignRivya(now, body, relay.Secret(secret))
 		if err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, *to, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, to, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"hookferry/shared/relay"
 )
@@ -24,13 +25,27 @@ type client struct {
 	http *http.Client
 }
 
+// A refusal is an answer of the API that is not 2xx.
+type refusal struct {
+	status                     int
+	what, code, message, param string
+}
+
+// Error says what was refused and why.
+func (r *refusal) Error() string {
+	if r.code == "" {
+		return fmt.Sprintf("%s: answered %d", r.what, r.status)
+	}
+	return fmt.Sprintf("%s: %d %s: %s", r.what, r.status, r.code, r.message)
+}
+
 // clientFlags are the flags that say which Hookferry and as whom.
 type clientFlags struct {
 	api, data *string
 	key       secretFlag
 }
 
-func addClientFlags(fs *flag.FlagSet) clientFlags {
+func addClientFlags(fs *pflag.FlagSet) clientFlags {
 	return clientFlags{
 		api:  fs.String("api", "", "the `URL` of the management API (default: what dev on the same -data wrote, else http://127.0.0.1:8080)"),
 		key:  addSecretFlag(fs, "key", "HOOKFERRY_API_KEY", "the API key, before the one in DIR/dev.key"),
@@ -97,10 +112,11 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		var refused struct {
 			Error struct{ Code, Message, Param string }
 		}
-		if json.Unmarshal(b, &refused) == nil && refused.Error.Code != "" {
-			return fmt.Errorf("%s %s: %d %s: %s", method, path, resp.StatusCode, refused.Error.Code, refused.Error.Message)
+		said := &refusal{status: resp.StatusCode, what: method + " " + path}
+		if json.Unmarshal(b, &refused) == nil {
+			said.code, said.message, said.param = refused.Error.Code, refused.Error.Message, refused.Error.Param
 		}
-		return fmt.Errorf("%s %s: answered %d", method, path, resp.StatusCode)
+		return said
 	}
 	if err := json.Unmarshal(b, answer); err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)

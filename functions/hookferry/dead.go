@@ -7,47 +7,59 @@ import (
 	"fmt"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/relay"
 )
 
-// runDead works on the dead-letter queues of both lanes.
-func runDead(ctx context.Context, p program, args []string) error {
-	verb, args, err := pick(p, "dead", args, "list", "show", "redrive", "drop")
-	if err != nil {
-		return err
+// deadCommand works on the dead-letter queues of both lanes.
+func deadCommand(p program) *cobra.Command {
+	const where = "\n\nWorks on a data folder, also while dev or serve runs on it, or on deployed queues."
+	list := verb("list", "list the messages that could not be processed", "List the dead letters: messages that could not be processed."+where,
+		"hookferry dead list -data DIR")
+	show := verb("show", "show one whole, without its event's payload", "Show one dead letter whole, without its event's payload."+where,
+		"hookferry dead show -data DIR -id ID")
+	redrive := verb("redrive", "put them back on their queue", "Put dead letters back on their queue. Do this once the cause is mended."+where,
+		"hookferry dead redrive -data DIR -all")
+	drop := verb("drop", "remove them for good", "Remove dead letters for good. What they stood for is not delivered."+where,
+		"hookferry dead drop -data DIR -id ID")
+	for _, c := range []*cobra.Command{list, show, redrive, drop} {
+		name, flags := c.Name(), c.Flags()
+		id, all, limit := new(string), new(bool), new(int)
+		if name == "list" {
+			limit = flags.Int("limit", 100, "show at most this many of each queue")
+		} else {
+			id = flags.String("id", "", "`ID` of the dead letter, as list shows it")
+		}
+		if name == "redrive" || name == "drop" {
+			all = flags.Bool("all", false, "every dead letter")
+		}
+		where := addBackendFlags(flags)
+		c.RunE = func(cmd *cobra.Command, _ []string) error {
+			if name != "list" && (*id == "") == !*all {
+				return usagef("say which: -id ID%s; hookferry dead list shows them", map[bool]string{true: "", false: ", or -all"}[name == "show"])
+			}
+			b, err := where.open(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			defer b.end(p)
+			return runDead(cmd.Context(), p, b, name, *id, *limit)
+		}
 	}
-	about := map[string]string{
-		"list":    "List the dead letters: messages that could not be processed.",
-		"show":    "Show one dead letter whole, without its event's payload.",
-		"redrive": "Put dead letters back on their queue. Do this once the cause is mended.",
-		"drop":    "Remove dead letters for good. What they stood for is not delivered.",
-	}
-	fs := newFlags(p, "dead "+verb, about[verb]+"\n\nWorks on a data folder, also while dev or serve runs on it, or on deployed queues.")
-	id := fs.String("id", "", "`ID` of the dead letter, as list shows it")
-	all := fs.Bool("all", false, "redrive, drop: every dead letter")
-	limit := fs.Int("limit", 100, "list: show at most this many of each queue")
-	where := addBackendFlags(fs)
-	if err := parse(fs, args); err != nil {
-		return err
-	}
-	if verb != "list" && (*id == "") == !*all {
-		return fmt.Errorf("say which: -id ID%s; hookferry dead list shows them", map[bool]string{true: "", false: ", or -all"}[verb == "show"])
-	}
-	if verb == "show" && *all {
-		return errors.New("show takes -id ID; list shows all")
-	}
-	b, err := where.open(ctx, p)
-	if err != nil {
-		return err
-	}
-	defer b.end(p)
+	return family("dead", "look at dead letters, put them back or drop them", "Look at dead letters, put them back or drop them."+where, list, show, redrive, drop)
+}
+
+// runDead does one of list, show, redrive and drop, on the dead letter id, or on
+// all if that is empty.
+func runDead(ctx context.Context, p program, b backend, verb, id string, limit int) error {
 	lanes := []namedLane{{"events", b.events}, {"retries", b.retries}}
 	if verb == "list" {
-		return listDead(ctx, p, lanes, *limit)
+		return listDead(ctx, p, lanes, limit)
 	}
 	done := 0
 	for _, l := range lanes {
-		n, err := eachDead(ctx, l.lane, *id, func(d relay.DeadLetter) (bool, error) {
+		n, err := eachDead(ctx, l.lane, id, func(d relay.DeadLetter) (bool, error) {
 			switch verb {
 			case "show":
 				return false, showDead(p, l.name, d)
@@ -62,8 +74,8 @@ func runDead(ctx context.Context, p program, args []string) error {
 			return err
 		}
 	}
-	if *id != "" && done == 0 {
-		return fmt.Errorf("there is no dead letter %s", *id)
+	if id != "" && done == 0 {
+		return fmt.Errorf("there is no dead letter %s", id)
 	}
 	if verb != "show" {
 		fmt.Fprintf(p.out, "%d dead letters %s\n", done, map[string]string{"redrive": "put back", "drop": "dropped"}[verb])
@@ -114,7 +126,7 @@ func eachDead(ctx context.Context, l lane, id string, do func(relay.DeadLetter) 
 
 func listDead(ctx context.Context, p program, lanes []namedLane, limit int) error {
 	if limit < 1 || limit > 1000 {
-		return errors.New("-limit: want 1 to 1000")
+		return usagef("-limit: want 1 to 1000")
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	total := 0

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/config"
 	"hookferry/shared/disk"
 	"hookferry/shared/relay"
@@ -22,26 +24,29 @@ import (
 // devAccount is the name of the account that dev makes.
 const devAccount = "dev"
 
-// runDev runs the relay for trying it out: private destinations and plain http
-// are allowed, and a key with every scope is ready.
-func runDev(ctx context.Context, p program, args []string) error {
-	flags := newFlags(p, "dev", `Run the relay on this machine, to try it.
+func devCommand(p program) *cobra.Command {
+	c := withSettings(verb("dev", "run the relay on this machine, to try it; prints a ready API key", `Run the relay on this machine, to try it.
 
 When it is ready it prints one line of JSON with its address and an API key that
 has every scope. Events may go to plain http and private addresses, unless
-ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
+ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`,
+		"hookferry dev -data .hookferry", "RETRY_SCHEDULE=0s,2s,5s hookferry dev -data .hookferry"))
+	flags := c.Flags()
 	addr := flags.String("addr", "127.0.0.1:8080", "loopback `address` to answer on; port 0: any free one")
 	data := flags.String("data", "", "`DIR` to keep everything in (default: a temporary one, removed at the end)")
 	kind := flags.String("backend", "sqlite", "sqlite, or aws: DynamoDB and SQS where the SDK's variables point")
-	settings(flags)
-	if err := parse(flags, args); err != nil {
-		return err
-	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), p, *addr, *data, *kind) }
+	return c
+}
+
+// runDev runs the relay for trying it out: private destinations and plain http
+// are allowed, and a key with every scope is ready. It keeps everything in dir, or
+// in a temporary folder if that is empty.
+func runDev(ctx context.Context, p program, addr, dir, kind string) error {
 	cfg, err := config.LoadDev(p.lookup)
 	if err != nil {
 		return err
 	}
-	dir := *data
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "hookferry-dev-"); err != nil {
 			return fmt.Errorf("temporary data folder: %w", err)
@@ -52,20 +57,20 @@ ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`)
 	if err != nil {
 		return err
 	}
-	ln, err := listenLoopback(ctx, *addr)
+	ln, err := listenLoopback(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
 	logger, audit := newLogger(p, cfg.LogLevel)
 	var b backend
-	switch *kind {
+	switch kind {
 	case "sqlite":
 		b, err = openData(ctx, dir, cfg.Retention, true)
 	case "aws":
 		b, err = makeAWS(ctx, "hookferry-dev", cfg.Shards, cfg.Retention)
 	default:
-		return fmt.Errorf("-backend %q: want sqlite or aws", *kind)
+		return usagef("-backend %q: want sqlite or aws", kind)
 	}
 	if err != nil {
 		return err
@@ -118,19 +123,22 @@ func devKey(ctx context.Context, store relay.Store, path string) (account string
 	return acct.ID, key, disk.Replace(path, []byte(key.Reveal()+"\n"))
 }
 
-// runServe runs the relay for production on one node.
-func runServe(ctx context.Context, p program, args []string) error {
-	flags := newFlags(p, "serve", `Run the relay on this machine, for production on one node.
+func serveCommand(p program) *cobra.Command {
+	c := withSettings(verb("serve", "run the relay on this machine, for production on one node", `Run the relay on this machine, for production on one node.
 
 PUBLIC_URL must say where providers reach it; put a TLS-terminating proxy in
 front. Events go to public https addresses only. Make the first key with
-hookferry keys create -data DIR -account NAME.`)
+hookferry keys create -data DIR -account NAME.`,
+		"PUBLIC_URL=https://hooks.example.com hookferry serve -data /var/lib/hookferry"))
+	flags := c.Flags()
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to answer on")
 	data := flags.String("data", "", "`DIR` to keep everything in; required")
-	settings(flags)
-	if err := parse(flags, args); err != nil {
-		return err
-	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), p, *addr, *data) }
+	return c
+}
+
+// runServe runs the relay for production on one node.
+func runServe(ctx context.Context, p program, addr, data string) error {
 	cfg, err := config.Load(p.lookup)
 	if err == nil {
 		err = cfg.Require("PUBLIC_URL")
@@ -138,25 +146,25 @@ hookferry keys create -data DIR -account NAME.`)
 	if err != nil {
 		return err
 	}
-	if *data == "" {
-		return errors.New("serve needs -data DIR: the folder that keeps everything")
+	if data == "" {
+		return usagef("serve needs -data DIR: the folder that keeps everything")
 	}
 	if !strings.HasPrefix(cfg.PublicURL, "https://") {
 		return fmt.Errorf("PUBLIC_URL: %s is not https: providers would send their secrets in the clear; put a proxy that terminates TLS in front and give its URL", cfg.PublicURL)
 	}
-	if err := checkPrivate(*data); err != nil {
+	if err := checkPrivate(data); err != nil {
 		return err
 	}
-	keys, err := openKeyring(*data)
+	keys, err := openKeyring(data)
 	if err != nil {
 		return err
 	}
 	logger, audit := newLogger(p, cfg.LogLevel)
-	b, err := openData(ctx, *data, cfg.Retention, true)
+	b, err := openData(ctx, data, cfg.Retention, true)
 	if err != nil {
 		return err
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return errors.Join(err, b.close())
 	}

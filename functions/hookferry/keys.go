@@ -11,57 +11,58 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/relay"
 )
 
 // keyLimit is the most live keys of an account.
 const keyLimit = 100
 
-// runKeys makes, lists and revokes keys straight on the store: it is how the
+// keysCommand makes, lists and revokes keys straight on the store: it is how the
 // first key is made, and how an account whose last key is lost gets a new one.
-func runKeys(ctx context.Context, p program, args []string) error {
-	verb, args, err := pick(p, "keys", args, "create", "list", "revoke")
-	if err != nil {
-		return err
-	}
-	about := map[string]string{
-		"create": "Make an API key. It is printed once. The account is made when there is none of that name.",
-		"list":   "List the API keys of an account.",
-		"revoke": "Revoke an API key. It stops working within 10 seconds.",
-	}
-	fs := newFlags(p, "keys "+verb, about[verb]+"\n\nWorks on a data folder, also while dev or serve runs on it, or on a deployed table.")
-	account := fs.String("account", "", "`NAME` of the account")
-	asJSON := fs.Bool("json", false, "print JSON")
-	name, scopes, expires := new(string), new(string), new(time.Duration)
-	id := new(string)
-	switch verb {
-	case "create":
-		fs.StringVar(name, "name", "made by hookferry keys", "name of the key, for people")
-		fs.StringVar(scopes, "scopes", string(relay.ScopeManage), "scopes, separated by commas, or all; there are: "+joinScopes(relay.Scopes()))
-		fs.DurationVar(expires, "expires-in", 0, "how long it lives, like 720h (0: for ever)")
-	case "revoke":
-		fs.StringVar(id, "id", "", "`key_…` to revoke")
-	}
-	where := addBackendFlags(fs)
-	where.make = verb == "create"
-	if err := parse(fs, args); err != nil {
-		return err
-	}
-	if *account == "" {
-		return errors.New("say which account: -account NAME")
-	}
-	b, err := where.open(ctx, p)
-	if err != nil {
-		return err
-	}
-	defer b.end(p)
-	switch verb {
-	case "create":
-		return createKey(ctx, p, b.store, *account, *name, *scopes, *expires, *asJSON)
-	case "list":
-		return listKeys(ctx, p, b.store, *account, *asJSON)
-	default:
-		return revokeKey(ctx, p, b.store, *account, *id, *asJSON)
+func keysCommand(p program) *cobra.Command {
+	const where = "\n\nWorks on a data folder, also while dev or serve runs on it, or on a deployed table."
+	create := verb("create", "make an API key, and its account", "Make an API key. It is printed once. The account is made when there is none of that name."+where,
+		"hookferry keys create -data DIR -account acme -scopes all", "hookferry keys create -table hookferry-prod -account acme -expires-in 720h -json")
+	flags := create.Flags()
+	name := flags.String("name", "made by hookferry keys", "name of the key, for people")
+	scopes := flags.String("scopes", string(relay.ScopeManage), "`scopes`, separated by commas, or all; there are: "+strings.ReplaceAll(joinScopes(relay.Scopes()), ",", ", "))
+	expires := flags.Duration("expires-in", 0, "how long it lives, like 720h (0: for ever)")
+	onAccount(p, create, true, func(ctx context.Context, store relay.Store, account string, asJSON bool) error {
+		return createKey(ctx, p, store, account, *name, *scopes, *expires, asJSON)
+	})
+	list := verb("list", "list the API keys of an account", "List the API keys of an account."+where, "hookferry keys list -data DIR -account acme")
+	onAccount(p, list, false, func(ctx context.Context, store relay.Store, account string, asJSON bool) error {
+		return listKeys(ctx, p, store, account, asJSON)
+	})
+	revoke := verb("revoke", "revoke an API key", "Revoke an API key. It stops working within 10 seconds."+where,
+		"hookferry keys revoke -data DIR -account acme -id key_…")
+	id := revoke.Flags().String("id", "", "`key_…` to revoke")
+	onAccount(p, revoke, false, func(ctx context.Context, store relay.Store, account string, asJSON bool) error {
+		return revokeKey(ctx, p, store, account, *id, asJSON)
+	})
+	return family("keys", "make, list and revoke API keys", "Make, list and revoke API keys."+where, create, list, revoke)
+}
+
+// onAccount gives a command the flags that say which account, where and in which
+// form, and opens the store for do. If make is set, a data folder that is not
+// there yet is made.
+func onAccount(p program, c *cobra.Command, make bool, do func(ctx context.Context, store relay.Store, account string, asJSON bool) error) {
+	account := c.Flags().String("account", "", "`NAME` of the account")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	where := addBackendFlags(c.Flags())
+	where.make = make
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *account == "" {
+			return usagef("say which account: -account NAME")
+		}
+		b, err := where.open(cmd.Context(), p)
+		if err != nil {
+			return err
+		}
+		defer b.end(p)
+		return do(cmd.Context(), b.store, *account, *asJSON)
 	}
 }
 
@@ -178,7 +179,7 @@ func listKeys(ctx context.Context, p program, store relay.Store, account string,
 
 func revokeKey(ctx context.Context, p program, store relay.Store, account, id string, asJSON bool) error {
 	if id == "" {
-		return errors.New("say which key: -id key_…; hookferry keys list shows them")
+		return usagef("say which key: -id key_…; hookferry keys list shows them")
 	}
 	acct, err := store.AccountByName(ctx, account)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,48 +12,62 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
 
-// runListen receives deliveries on a loopback address and prints each. Without
-// -secret it makes an endpoint for itself, so that nothing needs to be copied,
-// and deletes it at the end.
-func runListen(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "listen", `Receive deliveries, print each one and whether its signature is right.
+func listenCommand(p program) *cobra.Command {
+	c := verb("listen", "receive deliveries, print each one and whether its signature is right", `Receive deliveries, print each one and whether its signature is right.
 
 Without a secret it creates an endpoint for its own address (hookferry dev allows
-that), and deletes it when it stops.`)
-	addr := fs.String("addr", "127.0.0.1:0", "loopback `address` to listen on; port 0: any free one")
-	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the signing secret of an endpoint that exists already")
-	types := fs.String("types", "*", "event types of the endpoint it creates, separated by commas")
-	format := fs.String("format", "rivya", "format of the endpoint it creates: rivya or sivi")
-	prefix := fs.String("prefix", "Rivya", "header prefix of the deliveries")
-	status := fs.Int("status", 200, "HTTP status to answer with, to see retries")
-	count := fs.Int("n", 0, "stop after this many deliveries (0: never)")
-	cf := addClientFlags(fs)
-	if err := parse(fs, args); err != nil {
-		return err
-	}
-	secret, err := secretOf.read(p)
+that), and deletes it when it stops.`, "hookferry listen -data .hookferry")
+	fs := c.Flags()
+	var o listenOptions
+	o.addr = fs.String("addr", "127.0.0.1:0", "loopback `address` to listen on; port 0: any free one")
+	o.secret = addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the signing secret of an endpoint that exists already")
+	o.types = fs.String("types", "*", "event `types` of the endpoint it creates, separated by commas")
+	o.format = fs.String("format", "rivya", "`format` of the endpoint it creates: rivya, sivi or verbatim")
+	o.prefix = fs.String("prefix", "Rivya", "header `prefix` of the deliveries")
+	o.status = fs.Int("status", 200, "HTTP `status` to answer with, to see retries")
+	o.count = fs.Int("n", 0, "stop after this many deliveries (0: never)")
+	o.client = addClientFlags(fs)
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runListen(cmd.Context(), p, o) }
+	return c
+}
+
+// listenOptions are the flags of listen.
+type listenOptions struct {
+	addr, types, format, prefix *string
+	status, count               *int
+	secret                      secretFlag
+	client                      clientFlags
+}
+
+// runListen receives deliveries on a loopback address and prints each. Without
+// a secret it makes an endpoint for itself, so that nothing needs to be copied,
+// and deletes it at the end.
+func runListen(ctx context.Context, p program, o listenOptions) error {
+	secret, err := o.secret.read(p)
 	if err != nil {
 		return err
 	}
-	if *status < 200 || *status > 599 {
-		return errors.New("-status: want a final HTTP status, 200 to 599")
+	if *o.status < 200 || *o.status > 599 {
+		return usagef("-status: want a final HTTP status, 200 to 599")
 	}
-	ln, err := listenLoopback(ctx, *addr)
+	ln, err := listenLoopback(ctx, *o.addr)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
 	url := "http://" + ln.Addr().String() + "/"
 
-	l := &listener{out: p.out, prefix: *prefix, status: *status, stopAfter: *count, done: make(chan struct{})}
+	l := &listener{out: p.out, prefix: *o.prefix, status: *o.status, stopAfter: *o.count, done: make(chan struct{})}
 	if secret != "" {
 		l.secrets = []relay.Secret{secret}
 	} else {
-		remove, err := l.subscribe(ctx, p, cf, url, *format, strings.Split(*types, ","))
+		remove, err := l.subscribe(ctx, p, o.client, url, *o.format, strings.Split(*o.types, ","))
 		if err != nil {
 			return err
 		}

@@ -7,21 +7,25 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/disk"
 	"hookferry/shared/dispatcher"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 )
 
-// runRepair walks over the open deliveries once.
-func runRepair(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "repair", `Send again every delivery whose next attempt is more than 10 minutes overdue.
+func repairCommand(p program) *cobra.Command {
+	c := verb("repair", "send again every delivery whose next attempt is overdue", `Send again every delivery whose next attempt is more than 10 minutes overdue.
 
-dev and serve do this by themselves every 5 minutes, a deployment by a timer.`)
-	where := addBackendFlags(fs)
-	if err := parse(fs, args); err != nil {
-		return err
-	}
+dev and serve do this by themselves every 5 minutes, a deployment by a timer.`, "hookferry repair -data DIR")
+	where := addBackendFlags(c.Flags())
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runRepair(cmd.Context(), p, where) }
+	return c
+}
+
+// runRepair walks over the open deliveries once.
+func runRepair(ctx context.Context, p program, where backendFlags) error {
 	b, err := where.open(ctx, p)
 	if err != nil {
 		return err
@@ -35,25 +39,30 @@ dev and serve do this by themselves every 5 minutes, a deployment by a timer.`)
 	return nil
 }
 
-// runReseal rotates the folder's sealing key, if asked, and seals every stored
-// secret under the newest one.
-func runReseal(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "reseal", `Seal every stored secret under the newest sealing key.
+func resealCommand(p program) *cobra.Command {
+	c := verb("reseal", "seal every stored secret under the newest key", `Seal every stored secret under the newest sealing key.
 
 With -rotate a new key is added first; restart dev or serve in between, so that
 it knows the new key: reseal -rotate, restart, reseal. Old keys stay on the ring
 for backups. On AWS, put the new keyring into the secret, wait until every
-function has started anew, then run reseal with -keyring.`)
-	rotate := fs.Bool("rotate", false, "only add a new key to the folder's keyring")
-	ringFile := fs.String("keyring", "", "`FILE` with the keyring (default: the one in the data folder)")
-	where := addBackendFlags(fs)
-	if err := parse(fs, args); err != nil {
-		return err
+function has started anew, then run reseal with -keyring.`,
+		"hookferry reseal -data DIR -rotate", "hookferry reseal -data DIR")
+	rotate := c.Flags().Bool("rotate", false, "only add a new key to the folder's keyring")
+	ringFile := c.Flags().String("keyring", "", "`FILE` with the keyring (default: the one in the data folder)")
+	where := addBackendFlags(c.Flags())
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		return runReseal(cmd.Context(), p, where, *rotate, *ringFile)
 	}
+	return c
+}
+
+// runReseal rotates the folder's sealing key, if asked, or seals every stored
+// secret under the newest one.
+func runReseal(ctx context.Context, p program, where backendFlags, rotate bool, ringFile string) error {
 	var ring *seal.Keyring
 	var err error
-	if *ringFile != "" {
-		b, rerr := readBounded(*ringFile)
+	if ringFile != "" {
+		b, rerr := readBounded(ringFile)
 		if rerr != nil {
 			return rerr
 		}
@@ -64,8 +73,8 @@ function has started anew, then run reseal with -keyring.`)
 	if err != nil {
 		return err
 	}
-	if *rotate {
-		if *where.data == "" || *ringFile != "" {
+	if rotate {
+		if *where.data == "" || ringFile != "" {
 			return errors.New("-rotate works on a data folder: give -data DIR alone")
 		}
 		ring = ring.Rotate()

@@ -35,7 +35,7 @@ func TestNamesAreHeldToWhatTheAPITakes(t *testing.T) {
 		{"-account", "a", "-name", ""},
 	} {
 		p := program{out: new(bytes.Buffer), err: new(bytes.Buffer), lookup: func(string) (string, bool) { return "", false }}
-		if err := run(context.Background(), p, append([]string{"keys", "create", "-data", dir}, args...)); err == nil {
+		if code := run(context.Background(), p, append([]string{"keys", "create", "-data", dir}, args...)); code == 0 {
 			t.Errorf("%q: no error", args)
 		}
 	}

@@ -2,11 +2,11 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"hookferry/shared/relay"
 )
@@ -21,19 +21,21 @@ type secretFlag struct {
 }
 
 // addSecretFlag adds -NAME-file and -NAME; about says what the secret is.
-func addSecretFlag(fs *flag.FlagSet, name, env, about string) secretFlag {
-	return secretFlag{
+func addSecretFlag(fs *pflag.FlagSet, name, env, about string) secretFlag {
+	flag := secretFlag{
 		name: name, env: env,
 		file: fs.String(name+"-file", "", "`FILE` that holds "+about+"; - is standard input (default: the variable "+env+")"),
 		arg:  fs.String(name, "", "the same as an argument, which others on this machine can see: better not"),
 	}
+	_ = fs.MarkHidden(name) // it works, and nobody is to learn it; the flag is there
+	return flag
 }
 
 // read returns the secret, or an empty one if none was given.
 func (f secretFlag) read(p program) (relay.Secret, error) {
 	switch {
 	case *f.arg != "" && *f.file != "":
-		return "", fmt.Errorf("-%s and -%s-file: give one of them", f.name, f.name)
+		return "", usagef("-%s and -%s-file: give one of them", f.name, f.name)
 	case *f.arg != "":
 		fmt.Fprintf(p.err, "hookferry: warning: -%s stands in the list of processes, where others can read it; use -%s-file or %s\n", f.name, f.name, f.env)
 		return relay.Secret(*f.arg), nil
@@ -44,7 +46,7 @@ func (f secretFlag) read(p program) (relay.Secret, error) {
 	var b []byte
 	var err error
 	if *f.file == "-" {
-		b, err = io.ReadAll(io.LimitReader(os.Stdin, 4096))
+		b, err = io.ReadAll(io.LimitReader(p.in, 4096))
 	} else {
 		b, err = readBounded(*f.file)
 	}

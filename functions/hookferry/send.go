@@ -12,38 +12,60 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/events"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
 
-// runSend sends one sample call to a source, as its provider would.
-func runSend(ctx context.Context, p program, args []string) error {
-	provider, args, err := pick(p, "send", args, string(relay.Rivya), string(relay.Sivi))
-	if err != nil {
-		return err
-	}
-	fs := newFlags(p, "send "+provider, `Send a sample call to a source, as the provider would.
+func sendCommand(p program) *cobra.Command {
+	return family("send", "send a sample call as a provider would", "Send a sample call to a source, as the provider would.",
+		sendAs(p, relay.Rivya), sendAs(p, relay.Sivi))
+}
 
-Without -url it makes a source named "sample `+provider+`", or takes the one that
-it made before.`)
-	url := fs.String("url", "", "ingest `URL` of a source that exists already")
-	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "for rivya the signing secret stored on that source")
-	typ := fs.String("type", "generation.succeeded", "rivya: type of the event; generation.failed, webhook.test, …")
-	status := fs.String("status", "complete", "sivi: status of the request; pending, failed, …")
-	id := fs.String("id", "", "rivya: event id; sivi: requestId (default: a fresh one)")
-	file := fs.String("file", "", "send the body in this file instead of the sample, byte for byte")
-	cf := addClientFlags(fs)
-	if err := parse(fs, args); err != nil {
-		return err
+func sendAs(p program, provider relay.Provider) *cobra.Command {
+	c := verb(string(provider), "as "+string(provider)+" calls", `Send a sample call to a source, as the provider would.
+
+Without -url it makes a source named "sample `+string(provider)+`", or takes the one that
+it made before.`, "hookferry send "+string(provider)+" -data .hookferry")
+	fs := c.Flags()
+	o := sendOptions{provider: provider, typ: new(string), status: new(string)}
+	o.url = fs.String("url", "", "ingest `URL` of a source that exists already")
+	if provider == relay.Rivya {
+		c.Example += "\nhookferry send rivya -data .hookferry -type generation.failed"
+		o.secret = addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the signing secret stored on that source")
+		o.typ = fs.String("type", "generation.succeeded", "`TYPE` of the event; generation.failed, webhook.test, …")
+		o.id = fs.String("id", "", "event `ID` (default: a fresh one)")
+	} else {
+		c.Example += "\nhookferry send sivi -data .hookferry -status failed"
+		o.secret = addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "not needed: Sivi signs nothing")
+		o.status = fs.String("status", "complete", "`STATUS` of the request; pending, failed, …")
+		o.id = fs.String("id", "", "requestId, called `ID` here (default: a fresh one)")
 	}
-	secret, err := secretOf.read(p)
+	o.file = fs.String("file", "", "send the body in this `FILE` instead of the sample, byte for byte")
+	o.client = addClientFlags(fs)
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runSend(cmd.Context(), p, o) }
+	return c
+}
+
+// sendOptions are the flags of send.
+type sendOptions struct {
+	provider                   relay.Provider
+	url, typ, status, id, file *string
+	secret                     secretFlag
+	client                     clientFlags
+}
+
+// runSend sends one sample call to a source, as its provider would.
+func runSend(ctx context.Context, p program, o sendOptions) error {
+	secret, err := o.secret.read(p)
 	if err != nil {
 		return err
 	}
-	s := sample{provider: relay.Provider(provider), url: *url, secret: secret}
+	s := sample{provider: o.provider, url: *o.url, secret: secret}
 	if s.url == "" {
-		c, err := cf.client(p)
+		c, err := o.client.client(p)
 		if err != nil {
 			return err
 		}
@@ -51,21 +73,21 @@ it made before.`)
 			return err
 		}
 	} else if s.provider == relay.Rivya && s.secret == "" {
-		return errors.New("-url needs -secret-file or HOOKFERRY_SECRET: the signing secret that is stored on the source")
+		return usagef("-url needs -secret-file or HOOKFERRY_SECRET: the signing secret that is stored on the source")
 	}
 	now := time.Now()
 	var body []byte
 	switch {
-	case *file != "":
-		if body, err = readBounded(*file); err != nil {
+	case *o.file != "":
+		if body, err = readBounded(*o.file); err != nil {
 			return err
 		}
 	case s.provider == relay.Rivya:
-		if body, err = rivyaSample(*id, *typ, now); err != nil {
+		if body, err = rivyaSample(*o.id, *o.typ, now); err != nil {
 			return err
 		}
 	default:
-		body = siviSample(*id, *status, now)
+		body = siviSample(*o.id, *o.status, now)
 	}
 	return s.send(ctx, p, body)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"hookferry/shared/config"
 	"hookferry/shared/relay"
 )
@@ -25,18 +27,20 @@ const (
 	tryPatience = 15 * time.Second
 )
 
-// runTry shows a relay at work from a provider's call to a verified delivery.
-func runTry(ctx context.Context, p program, args []string) error {
-	fs := newFlags(p, "try", `See a relay at work, start to end, in a few seconds.
+func tryCommand(p program) *cobra.Command {
+	c := verb("try", "see a relay at work, start to end, in a few seconds; needs nothing", `See a relay at work, start to end, in a few seconds.
 
 It starts a relay and a receiver on this machine, calls the relay as Rivya and as
 Sivi do, and shows each step with its time: a signed call, its delivery and both
 signatures checked, the same call again, a forged one, and a delivery that fails
 and is tried again. It exits 0 if all went as it should, else 1 and says what did
-not. It needs nothing, touches nothing, and ignores settings in the environment.`)
-	if err := parse(fs, args); err != nil {
-		return err
-	}
+not. It needs nothing, touches nothing, and ignores settings in the environment.`, "hookferry try")
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return runTry(cmd.Context(), p) }
+	return c
+}
+
+// runTry shows a relay at work from a provider's call to a verified delivery.
+func runTry(ctx context.Context, p program) error {
 	t := newTrial(p.out, styleOf(p.out, p.lookup))
 	fmt.Fprintf(p.out, "%s\n%s\n", t.style.bold("Hookferry at work: a relay, a receiver and two providers, on this machine."),
 		"Nothing leaves it. The data is in a temporary folder, removed at the end.")
