@@ -20,7 +20,7 @@ event. The exit code is 1 if the receiver did something wrong. The endpoint's
 signing secret stands in HOOKFERRY_SECRET or in a file.`,
 		"hookferry audit http://localhost:3000/hook",
 		"hookferry audit -secret-file secret.txt -standard https://example.com/hook")
-	c.Args = argument("URL, like http://localhost:3000/hook")
+	c.Args = argument("URL", "http://localhost:3000/hook")
 	fs := c.Flags()
 	secretOf := addSecretFlag(fs, "secret", "HOOKFERRY_SECRET", "the endpoint's signing secret, which the receiver knows")
 	standard := fs.Bool("standard", false, "sign as Standard Webhooks says, instead of Rivya's way")

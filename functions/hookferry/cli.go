@@ -104,17 +104,18 @@ func noArguments(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// argument returns a check that there is exactly one argument, which is called
-// what in the message.
-func argument(what string) cobra.PositionalArgs {
+// argument returns a check that there is exactly one argument: what it is called
+// in the message, and one as an example.
+func argument(what, example string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 1 && args[0] != "" {
 			return nil
 		}
+		said := fmt.Sprintf("%s: want one %s, like: %[1]s %s", c.CommandPath(), what, example)
 		if len(args) > 1 {
-			return usagef("%s takes one %s, and %q is one more", c.CommandPath(), what, args[1])
+			return usagef("%s; %q is one more", said, args[1])
 		}
-		return usagef("%s: say which: %[1]s %s", c.CommandPath(), what)
+		return usagef("%s", said)
 	}
 }
 
