@@ -43,6 +43,10 @@ func frozen() map[string]relay.Message {
 	return map[string]relay.Message{
 		"v1-event.json":       {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &ev},
 		"v1-event-keyed.json": {Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &keyed},
+		"v1-event-proved.json": {
+			Kind: relay.MessageEvent, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Event: &keyed,
+			Proof: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		},
 		"v1-attempt-held.json": {
 			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, NotBefore: at.Add(time.Minute), GiveUpAt: giveUp, Account: "acct_frozen",
 			Ref: keyed.Ref(), EndpointID: "whend_frozen", Run: 2, Number: 3,

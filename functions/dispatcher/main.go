@@ -30,7 +30,7 @@ func main() {
 		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix,
 		DeliveryTimeout: cfg.DeliveryTimeout, FailingAfter: cfg.FailingAfter,
 		Sivi:        sivi.NewClient(cfg.SiviBaseURL, client),
-		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Now: time.Now, Log: rt.Log,
+		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Retention: cfg.Retention, Now: time.Now, Log: rt.Log,
 	})
 	lambda.Start(function{
 		lanes: map[string]lane{

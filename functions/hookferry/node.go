@@ -62,10 +62,10 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *sl
 		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix, DeliveryTimeout: cfg.DeliveryTimeout,
 		FailingAfter: cfg.FailingAfter, Sivi: sivi.NewClient(cfg.SiviBaseURL, client),
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, MaxCalls: n.bounds.Calls,
-		Now: time.Now, Log: n.log,
+		Retention: cfg.Retention, Now: time.Now, Log: n.log,
 	})
 	ingest := receiver.New(receiver.Config{
-		Sources: n.store, Events: b.events, Keys: keys, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
+		Sources: n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
 	})
 	manage := api.New(api.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,

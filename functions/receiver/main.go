@@ -20,10 +20,11 @@ func main() {
 		awsruntime.Fail(err)
 	}
 	lambda.Start(lambdahttp.Wrap(receiver.New(receiver.Config{
-		Sources: rt.Store,
-		Events:  rt.Events,
-		Keys:    rt.Keys,
-		Now:     time.Now,
-		Log:     rt.Log,
+		Sources:   rt.Store,
+		Events:    rt.Events,
+		Keys:      rt.Keys,
+		PublicURL: rt.Config.PublicURL,
+		Now:       time.Now,
+		Log:       rt.Log,
 	}), rt.Log))
 }

@@ -63,6 +63,9 @@ func (s *server) testEndpoint(c *call) (answer, error) {
 		ID: m.id, Account: ep.Account, Type: relay.TypeTest, Format: ep.Format,
 		VerifiedBy: relay.VerifiedByKey, Test: true, CreatedAt: m.at, RequestID: c.id, Only: ep.ID,
 	}
+	if ev.Format == relay.FormatVerbatim {
+		ev.Format = relay.FormatRivya // a test has no bytes that came in
+	}
 	ev.Payload = relay.NewPayload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
 	ans, err := s.accept(c, ev)
 	if err == nil {

@@ -33,7 +33,7 @@ type endpointFields struct {
 // take reads the fields that are optional in every call.
 func (f *endpointFields) take(o *object) {
 	f.Status = field(o, "status", oneOf(relay.Active, relay.Disabled))
-	f.Format = field(o, "format", oneOf(relay.FormatRivya, relay.FormatSivi))
+	f.Format = field(o, "format", oneOf(relay.FormatRivya, relay.FormatSivi, relay.FormatVerbatim))
 	f.Signatures = field(o, "signatures", someSchemes)
 	f.SourceIDs = field(o, "source_ids", listOf(0, maxSourceIDs, aString))
 }

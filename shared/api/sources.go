@@ -3,9 +3,11 @@ package api
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,20 +20,26 @@ import (
 type sourceFields struct {
 	Name    *string
 	Status  *relay.Status
-	Secret  *string // rivya
+	Secret  *string // all but sivi
 	Overlap *int    // of Secret
 	APIKey  *string // sivi; empty: none
 	API     *string // sivi
 	Confirm *relay.Confirm
+	Preset  *string // hmac
+	Recipe  *json.RawMessage
+	Keys    *[]string // public keys
 }
 
 func takeSourceFields(o *object) sourceFields {
 	return sourceFields{
 		Status:  field(o, "status", oneOf(relay.Active, relay.Disabled)),
-		Secret:  field(o, "signing_secret", ascii(signature.MinRivyaSecret, signature.MaxRivyaSecret, 0x20)),
+		Secret:  field(o, "signing_secret", ascii(signature.MinRivyaSecret, maxSourceSecret, 0x20)),
 		APIKey:  field(o, "sivi_api_key", orNull(ascii(1, 512, 0x21))),
 		API:     field(o, "sivi_api", oneOf("general", "enterprise")),
 		Confirm: field(o, "confirm", oneOf(relay.ConfirmOff, relay.ConfirmPrefer, relay.ConfirmRequire)),
+		Preset:  field(o, "preset", aString),
+		Recipe:  field(o, "recipe", anObject),
+		Keys:    field(o, "public_keys", listOf(0, relay.MaxPublicKeys, ascii(1, 128, 0x21))),
 	}
 }
 
@@ -40,17 +48,23 @@ func (f sourceFields) check(p relay.Provider) error {
 	for _, x := range []struct {
 		name  string
 		given bool
-		of    relay.Provider
+		of    []relay.Provider
 	}{
-		{"signing_secret", f.Secret != nil, relay.Rivya},
-		{"overlap_seconds", f.Overlap != nil, relay.Rivya},
-		{"sivi_api_key", f.APIKey != nil, relay.Sivi},
-		{"sivi_api", f.API != nil, relay.Sivi},
-		{"confirm", f.Confirm != nil, relay.Sivi},
+		{"signing_secret", f.Secret != nil, []relay.Provider{relay.Rivya, relay.Standard, relay.HMAC}},
+		{"overlap_seconds", f.Overlap != nil, []relay.Provider{relay.Rivya, relay.Standard, relay.HMAC}},
+		{"sivi_api_key", f.APIKey != nil, []relay.Provider{relay.Sivi}},
+		{"sivi_api", f.API != nil, []relay.Provider{relay.Sivi}},
+		{"confirm", f.Confirm != nil, []relay.Provider{relay.Sivi}},
+		{"preset", f.Preset != nil, []relay.Provider{relay.HMAC}},
+		{"recipe", f.Recipe != nil, []relay.Provider{relay.Standard, relay.HMAC}},
+		{"public_keys", f.Keys != nil, []relay.Provider{relay.Standard, relay.HMAC}},
 	} {
-		if x.given && x.of != p {
-			return relay.Invalid(x.name, "%s is for sources of %s; this one is of %s.", x.name, x.of, p)
+		if x.given && !slices.Contains(x.of, p) {
+			return relay.Invalid(x.name, "%s is for sources of %s; this one is of %s.", x.name, wordList(x.of), p)
 		}
+	}
+	if p == relay.Rivya && f.Secret != nil && len(*f.Secret) > signature.MaxRivyaSecret {
+		return relay.Invalid("signing_secret", "signing_secret must be %d to %d printable ASCII characters.", signature.MinRivyaSecret, signature.MaxRivyaSecret)
 	}
 	if f.Overlap != nil && f.Secret == nil {
 		return relay.Invalid("overlap_seconds", "overlap_seconds says how long the old secret stays good, so it needs a new signing_secret.")
@@ -88,6 +102,13 @@ func (s *server) applySource(src *relay.Source, f sourceFields, now time.Time) (
 	if src.Provider == relay.Sivi && src.Confirm != relay.ConfirmOff && src.APIKey == "" {
 		return nil, confirmNeedsKey()
 	}
+	if byRecipe(src.Provider) {
+		more, err := s.applyRecipe(src, f)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, more...)
+	}
 	if f.Secret == nil {
 		return changed, nil
 	}
@@ -112,7 +133,7 @@ func (s *server) createSource(c *call) (answer, error) {
 	}
 	src := relay.Source{
 		Account: c.account(), Status: relay.Active,
-		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi)),
+		Provider: need(o, "provider", oneOf(relay.Rivya, relay.Sivi, relay.Standard, relay.HMAC)),
 	}
 	f := takeSourceFields(o)
 	f.Name = new(need(o, "name", aLine))
@@ -124,6 +145,12 @@ func (s *server) createSource(c *call) (answer, error) {
 	}
 	if src.Provider == relay.Sivi && f.Confirm != nil && *f.Confirm != relay.ConfirmOff && (f.APIKey == nil || *f.APIKey == "") {
 		return answer{}, confirmNeedsKey()
+	}
+	if trial := src; byRecipe(src.Provider) {
+		// Before anything is recorded under an Idempotency-Key.
+		if _, err := s.applyRecipe(&trial, f); err != nil {
+			return answer{}, err
+		}
 	}
 	m, err := s.making(c, o, c.route(), relay.NewID(relay.SourcePrefix, c.now))
 	if err != nil {
@@ -327,6 +354,9 @@ func (s *server) rotateToken(c *call) (answer, error) {
 
 func (s *server) answerSource(c *call, status int, src relay.Source) (answer, error) {
 	w, err := s.sourceWire(c, src)
+	if err == nil && byRecipe(src.Provider) {
+		w.Sample, err = sampleOf(src)
+	}
 	return answer{status: status, body: w}, err
 }
 
@@ -335,8 +365,11 @@ func (s *server) sourceWire(c *call, src relay.Source) (wireSource, error) {
 		ID: src.ID, Object: "webhook_source", Provider: src.Provider, Name: src.Name, Status: src.Status,
 		IngestURL: s.publicURL(c.r) + "/in/" + src.ID, CreatedAt: moment(src.CreatedAt), UpdatedAt: moment(src.UpdatedAt),
 	}
-	if src.Provider == relay.Rivya {
+	if src.Provider != relay.Sivi {
 		w.SecretSet = new(src.Secret != "")
+		if byRecipe(src.Provider) {
+			w.PublicKeys, w.Recipe = new(orEmpty(src.PublicKeys)), json.RawMessage(src.Recipe)
+		}
 		return w, nil
 	}
 	token, err := s.Keys.Open(src.Token, s.place(src, seal.Token))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"hookferry/shared/recipe"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
@@ -228,6 +229,12 @@ type wireSource struct {
 	APIKeySet *bool          `json:"sivi_api_key_set,omitempty"`
 	API       string         `json:"sivi_api,omitempty"`
 	Confirm   *relay.Confirm `json:"confirm,omitempty"`
+
+	// Sources of standard and hmac. The sample is of one source's answer alone,
+	// and left out of a list.
+	PublicKeys *[]string        `json:"public_keys,omitempty"`
+	Recipe     json.RawMessage  `json:"recipe,omitempty"`
+	Sample     *recipe.Computed `json:"sample,omitempty"`
 }
 
 type wireExpectation struct {

@@ -38,8 +38,10 @@ func (b *bodies) raw() ([]byte, error) {
 func (b *bodies) in(format relay.Format) ([]byte, error) {
 	body, err := b.raw()
 	switch {
-	case err != nil || b.ev.Format == format:
+	case err != nil || b.ev.Format == format || format == relay.FormatVerbatim:
 		return body, err
+	case b.ev.Format == relay.FormatVerbatim && format == relay.FormatRivya:
+		return events.Body(b.ev.ID, b.ev.Type, b.ev.CreatedAt, body), nil
 	case b.ev.Format == relay.FormatSivi:
 		b.translate.Do(func() {
 			if b.translated, b.transErr = sivi.Translate(b.ev, body); b.transErr != nil {

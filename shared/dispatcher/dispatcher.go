@@ -53,6 +53,10 @@ type Config struct {
 	ExpectFirst  time.Duration // until Sivi is asked for a terminal call that did not come; 0: 10 min
 	ExpectGiveUp time.Duration // until that ends; 0: 24 h
 
+	// Retention is how long the store keeps an event, and so how long what its
+	// provider signed is known; 0: 30 days.
+	Retention time.Duration
+
 	Now func() time.Time
 	Log *telemetry.Log // nil: no lines
 }
@@ -69,6 +73,9 @@ type Dispatcher struct {
 func New(cfg Config) *Dispatcher {
 	if cfg.Schedule == nil {
 		cfg.Schedule = relay.DefaultSchedule()
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = 30 * 24 * time.Hour
 	}
 	if cfg.HeaderPrefix == "" {
 		cfg.HeaderPrefix = "Rivya"

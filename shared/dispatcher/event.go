@@ -36,6 +36,9 @@ func (w *work) event(ctx context.Context, m relay.Message) error {
 	if dup, err := w.duplicateOfFetched(ctx, ev); dup || err != nil {
 		return err
 	}
+	if dup, err := w.duplicateOfSigned(ctx, ev, m.Proof); dup || err != nil {
+		return err
+	}
 	existing, err := w.Store.PutEvent(ctx, ev.EventRecord)
 	if err != nil {
 		w.release(ctx, ev) // the put may have taken effect

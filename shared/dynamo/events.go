@@ -31,7 +31,7 @@ var (
 		relay.VerifiedBySignature: "s", relay.VerifiedByToken: "t",
 		relay.VerifiedByTokenFetch: "u", relay.VerifiedByFetch: "f", relay.VerifiedByKey: "k",
 	}
-	formatCodes   = map[relay.Format]string{relay.FormatRivya: "r", relay.FormatSivi: "s"}
+	formatCodes   = map[relay.Format]string{relay.FormatRivya: "r", relay.FormatSivi: "s", relay.FormatVerbatim: "v"}
 	mismatchCodes = map[relay.Mismatch]string{
 		relay.MismatchType: "t", relay.MismatchSource: "s",
 		relay.MismatchFormat: "f", relay.MismatchDisabled: "d", relay.MismatchOnly: "o",

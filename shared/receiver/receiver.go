@@ -2,7 +2,8 @@
 // event durable with one send to the events queue, and answers (contract
 // section 7). Nothing else is written, asked or waited for.
 //
-//	POST /in/{source}          a Rivya source; proof: the signature of the body
+//	POST /in/{source}          proof: the signature, as Rivya, as Standard
+//	                           Webhooks, or as the source's recipe says
 //	POST /in/{source}/{token}  a Sivi source; proof: the token
 //
 // # Order of checks
@@ -42,6 +43,7 @@ import (
 	"time"
 
 	"hookferry/shared/bounds"
+	"hookferry/shared/recipe"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/telemetry"
@@ -57,6 +59,9 @@ type Config struct {
 	Events relay.Queue
 	// Keys opens the signing secrets that sources are stored with.
 	Keys *seal.Keyring
+	// PublicURL begins the URL that a source shows, without a slash at its end.
+	// It is needed for recipes that sign the URL alone.
+	PublicURL string
 	// Bodies bounds the bodies in hand; nil: there is no bound, as in a function
 	// that is given one call at a time.
 	Bodies *Bodies
@@ -72,9 +77,19 @@ const (
 )
 
 // New returns the handler of everything under /in/. It is safe for concurrent use.
-func New(c Config) http.Handler { return &receiver{c} }
+func New(c Config) http.Handler { return &receiver{Config: c} }
 
-type receiver struct{ Config }
+type receiver struct {
+	Config
+	recipes recipes
+}
+
+// A proved call is an event, or a challenge, which has no event.
+type proved struct {
+	relay.Event
+	proof     string // see relay.Message.Proof
+	challenge *recipe.Answer
+}
 
 // A call is one request on its way through the checks.
 type call struct {
@@ -94,7 +109,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.line.Set(slog.String("request_id", c.id))
 	w.Header().Set("X-Request-Id", c.id)
 
-	ev, err := rc.receive(w, r, c)
+	got, err := rc.receive(w, r, c)
 	// What is left of a body is not waited for: the server reads on after the
 	// answer, and would hold the connection for whoever never sends it. For the
 	// next call it sets a deadline of its own.
@@ -103,48 +118,59 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.refuse(w, r, c, err)
 		return
 	}
+	if got.challenge != nil {
+		c.line.Set(slog.Bool("challenge", true))
+		c.line.End(r.Context(), slog.LevelInfo)
+		w.Header().Set("Content-Type", got.challenge.ContentType)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Write(got.challenge.Body)
+		return
+	}
 	c.line.Count(telemetry.Accepted, 1)
 	c.line.ObserveDuration(telemetry.AcceptLatency, rc.Now().Sub(now))
 	c.line.End(r.Context(), slog.LevelDebug)
 	answer(w, http.StatusOK, struct {
 		Received bool   `json:"received"`
 		ID       string `json:"id"`
-	}{true, ev.ID})
+	}{true, got.ID})
 }
 
-// receive returns the event once it is durable.
-func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (relay.Event, error) {
+// receive returns the event once it is durable, or the challenge.
+func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (proved, error) {
 	if !c.route(r.URL.Path) {
-		return relay.Event{}, refusal("path", relay.KindNotFound, "There is nothing at this path.")
+		return proved{}, refusal("path", relay.KindNotFound, "There is nothing at this path.")
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return relay.Event{}, refusal("method", relay.KindMethodNotAllowed, "Call this URL with POST.")
+		return proved{}, refusal("method", relay.KindMethodNotAllowed, "Call this URL with POST.")
 	}
 	if r.ContentLength > relay.MaxPayload {
-		return relay.Event{}, tooLarge()
+		return proved{}, tooLarge()
 	}
 	src, err := rc.lookup(r.Context(), c)
 	if err != nil {
-		return relay.Event{}, err
+		return proved{}, err
 	}
 	c.line.Set(slog.String("source_id", src.ID), slog.String("account", src.Account), slog.String("provider", string(src.Provider)))
 
-	var ev relay.Event
+	var got proved
 	done := func() {}
 	defer func() { done() }()
-	if src.Provider == relay.Rivya {
-		ev, done, err = rc.rivya(w, r, c, src)
-		ev.Key = relay.EventKey(src.ID, ev.ID)
-	} else {
-		ev, done, err = rc.sivi(w, r, c, src)
+	switch src.Provider {
+	case relay.Rivya:
+		got.Event, done, err = rc.rivya(w, r, c, src)
+		got.Key = relay.EventKey(src.ID, got.ID)
+	case relay.Sivi:
+		got.Event, done, err = rc.sivi(w, r, c, src)
+	default:
+		got, done, err = rc.byRecipe(w, r, c, src)
 	}
-	if err != nil {
-		return relay.Event{}, err
+	if err != nil || got.challenge != nil {
+		return got, err
 	}
-	ev.Account, ev.SourceID, ev.RequestID, ev.CreatedAt = src.Account, src.ID, c.id, relay.Millis(c.now)
-	c.line.Set(slog.String("event_id", ev.ID), slog.String("event_type", ev.Type))
-	return ev, rc.accept(r.Context(), ev)
+	got.Account, got.SourceID, got.RequestID, got.CreatedAt = src.Account, src.ID, c.id, relay.Millis(c.now)
+	c.line.Set(slog.String("event_id", got.ID), slog.String("event_type", got.Type))
+	return got, rc.accept(r.Context(), got)
 }
 
 // route takes the path apart. It looks at the decoded path, in which a token,
@@ -176,11 +202,7 @@ func (rc *receiver) lookup(ctx context.Context, c *call) (relay.Source, error) {
 	if err != nil {
 		return relay.Source{}, unavailable(fmt.Errorf("look up source %s: %w", c.source, err))
 	}
-	want := relay.Rivya
-	if c.hasToken {
-		want = relay.Sivi
-	}
-	if src.Status != relay.Active || src.Provider != want {
+	if src.Status != relay.Active || (src.Provider == relay.Sivi) != c.hasToken {
 		return relay.Source{}, unknown
 	}
 	return src, nil
@@ -206,11 +228,13 @@ func plausibleSource(id string) bool {
 //
 // If we die between the send and the answer, the event is durable and the
 // caller does not know: Rivya calls again, and the dispatcher drops the second.
-func (rc *receiver) accept(ctx context.Context, ev relay.Event) error {
+func (rc *receiver) accept(ctx context.Context, got proved) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	if err := rc.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(ev.CreatedAt)); err != nil {
-		return unavailable(fmt.Errorf("send event %s: %w", ev.ID, err))
+	m := relay.NewEventMessage(got.Event)
+	m.Proof = got.proof
+	if err := rc.Events.Send(ctx, m.Outgoing(got.CreatedAt)); err != nil {
+		return unavailable(fmt.Errorf("send event %s: %w", got.ID, err))
 	}
 	return nil
 }

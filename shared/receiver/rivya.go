@@ -86,8 +86,8 @@ func repeats(joined, value string) bool {
 // secrets opens the secrets that are valid now: the newest first.
 func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
 	if src.Secret == "" {
-		// Rivya shows the secret only once it has our URL. Until it is set here,
-		// Rivya's own retries keep the event.
+		// Providers show the secret only once they have our URL. Until it is set
+		// here, their own retries keep the event.
 		return nil, refusal("no_secret", relay.KindUnavailable,
 			"This source has no signing secret yet. Set it, and send the event again.")
 	}

@@ -3,6 +3,7 @@ package recipe
 import (
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -144,7 +145,7 @@ func TestPublicKeysOfSmallOrderAreRefused(t *testing.T) {
 		for _, sign := range []byte{0, 0x80} {
 			key := append([]byte{}, y...)
 			key[31] |= sign
-			if err := r.CheckSecret(relay.Secret(hex.EncodeToString(key))); !errors.Is(err, ErrNoSecret) {
+			if err := r.CheckPublicKey(hex.EncodeToString(key)); !errors.Is(err, ErrNoSecret) {
 				t.Errorf("%x is taken: %v", key, err)
 			}
 		}
@@ -156,7 +157,7 @@ func TestPublicKeysOfSmallOrderAreRefused(t *testing.T) {
 			t.Errorf("%x: no forgery found, so it may be no such point", y)
 		}
 	}
-	if err := r.CheckSecret(relay.Secret(hex.EncodeToString(sampleKey().Public().(ed25519.PublicKey)))); err != nil {
+	if err := r.CheckPublicKey(hex.EncodeToString(sampleKey().Public().(ed25519.PublicKey))); err != nil {
 		t.Error(err)
 	}
 }
@@ -220,7 +221,7 @@ func TestBeforeBodyJudgesWhatNeedsNoBody(t *testing.T) {
 // Both kinds of key may be on a standard source at once, and neither proves for
 // the other.
 func TestStandardTakesBothKindsOfKeys(t *testing.T) {
-	r, err := Standard("")
+	r, err := Standard(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func TestStandardTakesBothKindsOfKeys(t *testing.T) {
 		}
 	}
 	for template, want := range map[string]string{"{/kind}.x": "in.x", "standard.{/kind}": "standard.in"} {
-		r, err := Standard(template)
+		r, err := Standard([]byte(`{"type":"` + template + `"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,8 +254,40 @@ func TestStandardTakesBothKindsOfKeys(t *testing.T) {
 	}
 	for _, template := range []string{"x", "{header:X-Type}", "{body}", strings.Repeat("x", 300) + "{/a}"} {
 		var fault *FieldError
-		if _, err := Standard(template); !errors.As(err, &fault) || fault.Field != "type" {
+		if _, err := Standard([]byte(`{"type":"` + template + `"}`)); !errors.As(err, &fault) || fault.Field != "type" {
 			t.Errorf("%s: %v", template, err)
 		}
+	}
+}
+
+// What is stored of a recipe makes it again, with what a source may set of its
+// own; what is fixed cannot be set.
+func TestAStandardRecipeIsMadeAgainFromWhatItShows(t *testing.T) {
+	for text, want := range map[string]string{``: "standard.event", `{}`: "standard.event", `{"type":"{/type}"}`: "standard.event", `{"type":"{/kind}.x","subject":"{/who}"}`: "in.x"} {
+		r, err := Standard([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Stored(must(json.Marshal(r)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := proved(again, `{"kind":"in","who":"me"}`, "x", "webhook-id", "m1")
+		if err != nil || res.Type != want || (res.Subject == "me") != strings.Contains(text, "who") {
+			t.Errorf("%s: %+v, %v", text, res, err)
+		}
+	}
+	for text, field := range map[string]string{
+		`{"id":"{/id}"}`: "id", `{"signed":"{body}"}`: "signed", `{"unsigned":["id"]}`: "unsigned", `{"challenge":{"when":"/a","answer":"/a"}}`: "challenge",
+		`{"colour":1}`: "colour", `[]`: "recipe", `{"subject":"{header:X}"}`: "subject", `{"timestamp":{"header":"webhook-timestamp","tolerance_seconds":3600}}`: "timestamp",
+		`{"preset":"svix"}`: "preset", `{"type":"{/a}","type":"{/b}"}`: "type", `{`: "recipe",
+	} {
+		var fault *FieldError
+		if _, err := Standard([]byte(text)); !errors.As(err, &fault) || fault.Field != field {
+			t.Errorf("%s: %v, want a fault of %s", text, err, field)
+		}
+	}
+	if _, err := Stored([]byte(`{"preset":"stripe"}`)); err != nil {
+		t.Error(err)
 	}
 }

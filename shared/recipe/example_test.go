@@ -34,7 +34,7 @@ func ExampleFieldError() {
 	fmt.Println(err)
 	// Output:
 	// true signed
-	// signed must hold {body} or {body:sha256:hex}, or the signature would not prove the body; on a sample call it gives "1700000000.".
+	// signed must hold {body} or {body:sha256:hex}, or the signature would not prove the body; of a sample call it would sign "1700000000.".
 }
 
 func ExampleRecipe_Verify() {
@@ -57,7 +57,7 @@ func ExampleRecipe_Verify() {
 }
 
 func ExampleStandard() {
-	r, err := recipe.Standard("")
+	r, err := recipe.Standard(nil)
 	if err != nil {
 		fmt.Println(err)
 		return

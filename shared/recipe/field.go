@@ -16,10 +16,18 @@ type FieldError struct {
 	Field string
 	// Problem is the rest of the sentence.
 	Problem string
+	// Sample is, in quotes, what the recipe would sign on a sample call; empty if
+	// its signed cannot be read.
+	Sample string
 }
 
 // Error returns the sentence.
-func (e *FieldError) Error() string { return e.Field + " " + e.Problem + "." }
+func (e *FieldError) Error() string {
+	if e.Sample == "" {
+		return e.Field + " " + e.Problem + "."
+	}
+	return e.Field + " " + e.Problem + "; of a sample call it would sign " + e.Sample + "."
+}
 
 // An object is a JSON object being read. The first fault of it or of an object
 // within it is kept, and nothing after it counts.

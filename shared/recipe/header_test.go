@@ -106,7 +106,11 @@ func TestSecretsAreTakenInOneForm(t *testing.T) {
 		{`{"preset":"fal"}`, "6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0", false},
 		{`{"preset":"fal"}`, "", false},
 	} {
-		err := parse(t, c.recipe).CheckSecret(relay.Secret(c.secret))
+		r := parse(t, c.recipe)
+		err := r.CheckSecret(relay.Secret(c.secret))
+		if r.Asymmetric() {
+			err = r.CheckPublicKey(c.secret)
+		}
 		if (err == nil) != c.ok || err != nil && (!errors.Is(err, ErrNoSecret) || c.secret != "" && strings.Contains(err.Error(), c.secret)) {
 			t.Errorf("%s, %.60q: %v, want right: %v", c.recipe, c.secret, err, c.ok)
 		}

@@ -37,10 +37,10 @@ var fieldNames = []string{
 // The error is a *FieldError.
 func Parse(text []byte) (*Recipe, error) {
 	if len(text) > MaxRecipe {
-		return nil, &FieldError{"recipe", "must have at most 8192 bytes"}
+		return nil, &FieldError{Field: "recipe", Problem: "must have at most 8192 bytes"}
 	}
 	if !rawjson.Valid(text) {
-		return nil, &FieldError{"recipe", "must be valid JSON in UTF-8"}
+		return nil, &FieldError{Field: "recipe", Problem: "must be valid JSON in UTF-8"}
 	}
 	var fault *FieldError
 	o := openObject(text, "", &fault, fieldNames...)
@@ -55,9 +55,18 @@ func Parse(text []byte) (*Recipe, error) {
 	r.parseEvent(o)
 	r.parseChallenge(o)
 	if fault != nil {
-		return nil, fault
+		return nil, fault.on(r)
 	}
 	return r, nil
+}
+
+// on adds what the recipe would sign on a sample call, where so much of it can be
+// read.
+func (e *FieldError) on(r *Recipe) *FieldError {
+	if r.signed != nil {
+		e.Sample = r.signed.onSample()
+	}
+	return e
 }
 
 // fill takes from the preset what o does not have.
@@ -146,7 +155,7 @@ func (r *Recipe) parseSigned(o object) {
 		problem = "holds {timestamp}, so that timestamp must say which header it comes from"
 	}
 	if problem != "" {
-		o.fail("signed", problem+"; on a sample call it gives "+t.onSample())
+		o.fail("signed", problem)
 	}
 }
 

@@ -90,7 +90,7 @@ func TestAFaultNamesItsFieldInASentence(t *testing.T) {
 			t.Errorf("%s: %v, want a fault of %s", text, err, c.field)
 			continue
 		}
-		if fault.Field != c.field || !strings.Contains(fault.Problem, c.says) {
+		if fault.Field != c.field || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s:\n got %s\nwant %s … %s", text, err, c.field, c.says)
 		}
 		if !strings.HasSuffix(err.Error(), ".") || len(err.Error()) > 700 {

@@ -2,7 +2,11 @@ package recipe
 
 import (
 	"embed"
+	"encoding/json"
+	"reflect"
 	"strings"
+
+	"hookferry/shared/rawjson"
 )
 
 //go:embed presets/*.json
@@ -34,39 +38,90 @@ func preset(name string) ([]byte, bool) {
 // standardEvent is the type of a Standard Webhooks call whose body names none.
 const standardEvent = "standard.event"
 
+// standardText is the recipe of Standard Webhooks.
+const standardText = `{
+	"signature": {"header": "webhook-signature", "item": "v1", "scheme": "hmac-sha256", "encoding": "base64"},
+	"secret_encoding": "base64",
+	"signed": "{header:webhook-id}.{timestamp}.{body}",
+	"timestamp": {"header": "webhook-timestamp", "unit": "s", "tolerance_seconds": 300},
+	"id": "{header:webhook-id}", "type": "{/type}"
+}`
+
+// standardName is the preset that a Standard recipe shows.
+const standardName = "standard"
+
 // Standard returns the recipe of a source that gets Standard Webhooks: v1 under
 // secrets that begin with whsec_, v1a under public keys that begin with whpk_,
-// several of either at once. The event's id is webhook-id. Its type is what the
-// template says; without a template it is the body's type, or standard.event
-// where it has none. Its JSON shows the whole, but only the template is needed to
-// make it again. The error is a *FieldError that names type.
-func Standard(typeTemplate string) (*Recipe, error) {
-	r, err := Parse([]byte(`{
-		"signature": {"header": "webhook-signature", "item": "v1", "scheme": "hmac-sha256", "encoding": "base64"},
-		"secret_encoding": "base64",
-		"signed": "{header:webhook-id}.{timestamp}.{body}",
-		"timestamp": {"header": "webhook-timestamp", "unit": "s", "tolerance_seconds": 300},
-		"id": "{header:webhook-id}", "type": "{/type}"
-	}`))
+// several of either at once. The event's id is webhook-id. Its type is the
+// body's type, or standard.event where it has none.
+//
+// text is empty, or a JSON object with a type of the source's own, which must
+// then be in each call, or a subject. Other fields may be given as they are
+// shown. The error is a *FieldError.
+func Standard(text []byte) (*Recipe, error) {
+	r, err := Parse([]byte(standardText))
 	if err != nil {
 		return nil, err
 	}
-	r.wire.Preset = "standard"
+	r.wire.Preset = standardName
 	r.forms = append(r.forms, form{item: "v1a", scheme: schemes[ed25519Scheme], secret: "base64", strip: "whpk_"})
-	if typeTemplate == "" {
-		r.fallback = standardEvent
+	r.fallback = standardEvent
+	if len(text) == 0 {
 		return r, nil
 	}
-	t, problem := parseTemplate(typeTemplate, false)
-	switch {
-	case len(typeTemplate) > MaxTemplate:
-		problem = "must have at most 256 bytes"
-	case problem == "" && t.beyond(r.signed) != "":
-		problem = "must not come from " + t.beyond(r.signed) + ", a header that is not signed"
+	if len(text) > MaxRecipe || !rawjson.Valid(text) {
+		return nil, &FieldError{Field: "recipe", Problem: "must be valid JSON in UTF-8 of at most 8192 bytes"}
 	}
-	if problem != "" {
-		return nil, &FieldError{"type", problem}
+	var fault *FieldError
+	o := openObject(text, "", &fault, fieldNames...)
+	shown := openObject(must(json.Marshal(r)), "", &fault, fieldNames...)
+	for _, name := range fieldNames {
+		if name != "type" && name != "subject" && o.has(name) && !equalJSON(o.fields[name], shown.fields[name]) {
+			o.fail(name, "is what Standard Webhooks says; a source of standard can set type and subject")
+		}
 	}
-	r.wire.Type, r.typ = typeTemplate, t
+	if fault != nil {
+		return nil, fault
+	}
+	if o.has("type") && !equalJSON(o.fields["type"], shown.fields["type"]) {
+		r.fallback = ""
+	} else {
+		o.fields["type"] = shown.fields["type"]
+	}
+	o.fields["id"] = shown.fields["id"]
+	delete(o.fields, "unsigned")
+	for _, name := range []string{"type", "subject"} {
+		if t, problem := parseTemplate(o.text(name, MaxTemplate), false); problem == "" && t.beyond(r.signed) != "" {
+			o.fail(name, "must not come from "+t.beyond(r.signed)+", a header that is not signed")
+		}
+	}
+	r.parseEvent(o)
+	if fault != nil {
+		return nil, fault.on(r)
+	}
 	return r, nil
+}
+
+// Stored reads a recipe that MarshalJSON wrote, of a source of standard or hmac.
+func Stored(text []byte) (*Recipe, error) {
+	var named struct{ Preset string }
+	if err := json.Unmarshal(text, &named); err != nil {
+		return nil, &FieldError{Field: "recipe", Problem: "must be valid JSON"}
+	}
+	if named.Preset == standardName {
+		return Standard(text)
+	}
+	return Parse(text)
+}
+
+func equalJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+func must(text []byte, err error) []byte {
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	return text
 }

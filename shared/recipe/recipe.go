@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"hookferry/shared/relay"
@@ -133,11 +134,34 @@ func (r *Recipe) BeforeBody(header http.Header, now time.Time) error {
 }
 
 // CheckSecret returns an error, which never shows the secret, if it is no usable
-// secret or public key under this recipe.
-func (r *Recipe) CheckSecret(secret relay.Secret) error {
-	_, err := r.keys([]relay.Secret{secret})
+// secret under this recipe. A public key is none.
+func (r *Recipe) CheckSecret(secret relay.Secret) error { return r.check(secret, true) }
+
+// CheckPublicKey returns an error if key is no usable public key under this
+// recipe.
+func (r *Recipe) CheckPublicKey(key string) error { return r.check(relay.Secret(key), false) }
+
+func (r *Recipe) check(secret relay.Secret, shared bool) error {
+	keys, err := r.keys([]relay.Secret{secret})
+	if err == nil && (keys[0].scheme.hash != nil) != shared {
+		return fmt.Errorf("%w: a secret is no public key, and a public key no secret", ErrNoSecret)
+	}
 	return err
 }
+
+// Symmetric reports whether the recipe's signatures are made with a secret.
+func (r *Recipe) Symmetric() bool { return r.has(true) }
+
+// Asymmetric reports whether the recipe's signatures are checked with public keys.
+func (r *Recipe) Asymmetric() bool { return r.has(false) }
+
+func (r *Recipe) has(shared bool) bool {
+	return slices.ContainsFunc(r.forms, func(f form) bool { return (f.scheme.hash != nil) == shared })
+}
+
+// SignsURL reports whether the source's URL is part of what is signed, so that
+// Request.URL must be set.
+func (r *Recipe) SignsURL() bool { return r.signed.count(kindURL) > 0 }
 
 // event reads the proved call.
 func (r *Recipe) event(req Request, at time.Time, signed []byte) (Result, error) {
@@ -176,10 +200,5 @@ func proof(typ string, signed []byte) string {
 }
 
 func (r *Recipe) unsigned(field string) bool {
-	for _, name := range r.wire.Unsigned {
-		if name == field {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.wire.Unsigned, field)
 }

@@ -58,7 +58,7 @@ func (v vector) recipe(t testing.TB) *Recipe {
 	}
 	parse := func() (*Recipe, error) { return Parse(text) }
 	if strings.HasPrefix(v.Preset, "standard") {
-		parse = func() (*Recipe, error) { return Standard("") }
+		parse = func() (*Recipe, error) { return Standard(nil) }
 	}
 	r, err := parse()
 	if err != nil {

@@ -9,10 +9,12 @@ import (
 // Format is the shape of a delivery's body.
 type Format string
 
-// The formats of contract section 5.
+// The formats of contract section 5. An endpoint in FormatVerbatim gets the very
+// bytes that came in; an event in it holds a provider's own JSON.
 const (
-	FormatRivya Format = "rivya"
-	FormatSivi  Format = "sivi"
+	FormatRivya    Format = "rivya"
+	FormatSivi     Format = "sivi"
+	FormatVerbatim Format = "verbatim"
 )
 
 // A Scheme is a way to sign a delivery.

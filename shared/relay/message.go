@@ -41,6 +41,10 @@ type Message struct {
 
 	// Event is the event of a MessageEvent, with its payload.
 	Event *Event
+	// Proof is set when the provider did not sign the event's ID: a SHA-256 in
+	// hex over the event's type and the signed bytes. Of a source's events with
+	// one proof only the first is an event, whatever the ID.
+	Proof string
 	// Attempt is the outcome of a MessageRecord.
 	Attempt *Attempt
 
@@ -145,6 +149,7 @@ type (
 		GiveUp   int64        `json:"giv,omitempty"`
 		Not      int64        `json:"nbf,omitempty"`
 		Event    *wireEvent   `json:"ev,omitempty"`
+		Proof    string       `json:"prf,omitempty"`
 		Attempt  *wireAttempt `json:"att,omitempty"`
 		Account  string       `json:"acc,omitempty"`
 		EventID  string       `json:"eid,omitempty"`
@@ -208,7 +213,7 @@ func (m Message) Encode() []byte {
 	w := wireMessage{
 		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt), Not: millis(m.NotBefore),
 		EventID: m.Ref.ID, Created: millis(m.Ref.CreatedAt), Endpoint: m.EndpointID,
-		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step,
+		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step, Proof: m.Proof,
 	}
 	if ev := m.Event; ev != nil {
 		w.Event = &wireEvent{
@@ -249,7 +254,7 @@ func DecodeMessage(body []byte) (Message, error) {
 		Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp),
 		NotBefore: fromMillis(w.Not), Account: w.Account,
 		EndpointID: w.Endpoint, Run: w.Run, Number: w.Number, SourceID: w.Source, SiviRequest: w.Request,
-		ReplayID: w.Replay, Step: w.Step,
+		ReplayID: w.Replay, Step: w.Step, Proof: w.Proof,
 	}
 	if w.EventID != "" {
 		m.Ref = EventRef{w.Account, w.EventID, fromMillis(w.Created)}

@@ -14,7 +14,7 @@ import (
 //     of the last second; a method with a cache in front (LiveEndpoints,
 //     IngestSource, KeyByHash) those of the last 5 seconds.
 //   - Events, attempts and what hangs on them vanish after the retention time,
-//     idempotency records after 24 hours. Nothing expired is ever returned.
+//     idempotency records at their ExpiresAt. Nothing expired is ever returned.
 //   - Lists are newest first. A page may be short, even empty, and still have a
 //     next one: at most MaxExamined items are looked at for one page.
 //
