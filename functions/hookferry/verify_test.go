@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +27,8 @@ func TestVerifiersTakeLiveDeliveries(t *testing.T) {
 				secret = relay.NewSigningSecret().Reveal()
 			}
 			t.Run(language+"/"+style, func(st *testing.T) {
-				if _, err := exec.LookPath(map[string]string{"go": "go", "typescript": "node", "python": "python3"}[language]); err != nil {
-					st.Skipf("%v: its verifier was not tried", err)
+				if why := verifytest.Missing(language); why != "" {
+					st.Skip(why)
 				}
 				at := verifytest.Start(t, language, style == "standard", secret)
 				r.call(200, "PATCH", "/api/v1/webhooks/"+id, map[string]any{"url": at})

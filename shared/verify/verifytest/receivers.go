@@ -81,19 +81,33 @@ func program(t testing.TB, secrets []string, name string, arguments ...string) s
 	return "http://127.0.0.1:" + strings.TrimSpace(port) + "/"
 }
 
+// Missing says what a language's verifier needs and this machine does not have;
+// empty if it has all of it.
+func Missing(language string) string {
+	program := map[string]string{"go": "go", "typescript": "node", "python": "python3"}[language]
+	if _, err := exec.LookPath(program); err != nil {
+		return program + " is not installed: the " + language + " verifier was not run"
+	}
+	if _, err := os.Stat(compiler()); language == "typescript" && err != nil {
+		return "the TypeScript compiler is not installed (make deps): its verifier was not run"
+	}
+	return ""
+}
+
+func compiler() string { return folder("node_modules", "typescript", "bin", "tsc") }
+
 // compiled returns the TypeScript verifier as JavaScript.
 func compiled(t testing.TB) string {
 	t.Helper()
-	compiler := folder("node_modules", "typescript", "bin", "tsc")
-	if _, err := os.Stat(compiler); err != nil {
-		t.Skip("the TypeScript compiler is not installed (make deps): its verifier was not run")
+	if why := Missing("typescript"); why != "" {
+		t.Skip(why)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed: the TypeScript verifier was not run")
+		t.Fatal(err)
 	}
 	into := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), node, compiler, "--strict", "--target", "es2022", "--module", "es2022", "--lib", "es2022,dom",
+	out, err := exec.CommandContext(t.Context(), node, compiler(), "--strict", "--target", "es2022", "--module", "es2022", "--lib", "es2022,dom",
 		"--outDir", into, folder("typescript", "hookferry.ts")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("tsc: %v: %s", err, out)
