@@ -25,6 +25,7 @@ type role map[string][]string
 // The resources that roles name.
 const (
 	onTable       = "table"
+	onRefusals    = "refusals" // of the table: the counts of what was refused alone
 	onEvents      = "events"
 	onRetries     = "retries"
 	onEventsDead  = "events-dead"
@@ -51,9 +52,10 @@ var functions = []function{
 		name: "receiver", description: "Verifies provider calls and makes them durable",
 		memory: 512, timeout: bounds.ReceiverFunction.Seconds(),
 		role: role{
-			onTable:   {"dynamodb:GetItem"},
-			onEvents:  {"sqs:SendMessage"},
-			onKeyring: {"secretsmanager:GetSecretValue"},
+			onTable:    {"dynamodb:GetItem"},
+			onRefusals: {"dynamodb:UpdateItem"},
+			onEvents:   {"sqs:SendMessage"},
+			onKeyring:  {"secretsmanager:GetSecretValue"},
 		},
 	},
 	{
@@ -86,6 +88,7 @@ const auditDays = 400
 func (s *stack) arn(resource string) *string {
 	return map[string]*string{
 		onTable:       s.table.TableArn(),
+		onRefusals:    s.table.TableArn(),
 		onEvents:      s.lanes["events"].queue.QueueArn(),
 		onRetries:     s.lanes["retries"].queue.QueueArn(),
 		onEventsDead:  s.lanes["events"].dead.QueueArn(),
@@ -127,7 +130,13 @@ func (s *stack) addFunction(f function, environment map[string]*string) awslambd
 	group := s.addLogGroup(f.name, id+"Logs", "/hookferry/"+s.p.Stage+"/"+f.name, f.audit)
 	statements := []awsiam.PolicyStatement{allow(group.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")}
 	for _, resource := range slices.Sorted(maps.Keys(f.role)) {
-		statements = append(statements, allow(s.arn(resource), f.role[resource]...))
+		statement := allow(s.arn(resource), f.role[resource]...)
+		if resource == onRefusals {
+			// Whoever gets hold of the function that faces the outside can write
+			// counts, and no source, key or event.
+			statement.AddCondition(jsii.String("ForAllValues:StringLike"), map[string]any{"dynamodb:LeadingKeys": []string{"R#*"}})
+		}
+		statements = append(statements, statement)
 	}
 	if s.p.TraceRate > 0 {
 		// X-Ray has no resources to name: the one star there is.

@@ -100,6 +100,25 @@ func TestRolesNameEveryActionAndEveryResource(t *testing.T) {
 	})
 }
 
+// TestTheReceiverWritesCountsOfRefusalsAlone: it is called by anybody.
+func TestTheReceiverWritesCountsOfRefusalsAlone(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		role := tpl.Resources[getAtt(tpl.function(t, "receiver").at("Role"))]
+		for _, p := range list(role.at("Policies")) {
+			for _, st := range at(p, "PolicyDocument.Statement").([]any) {
+				for _, action := range list(at(st, "Action")) {
+					if a := action.(string); strings.HasPrefix(a, "dynamodb:") && a != "dynamodb:GetItem" {
+						want := map[string]any{"ForAllValues:StringLike": map[string]any{"dynamodb:LeadingKeys": []any{"R#*"}}}
+						if diff := cmp.Diff(want, at(st, "Condition")); a != "dynamodb:UpdateItem" || diff != "" {
+							t.Errorf("%s: %s", a, diff)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // platform is what Lambda itself does with a function's role: it writes the
 // function's log, polls its queues and sends its traces.
 var platform = map[string][]string{

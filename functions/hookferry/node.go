@@ -40,6 +40,7 @@ type node struct {
 	keys       *seal.Keyring
 	dispatcher *dispatcher.Dispatcher
 	handler    http.Handler
+	refusals   *receiver.Refusals
 	logger     *slog.Logger
 	log        *telemetry.Log
 	bounds     bounds.Bounds
@@ -64,8 +65,10 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *sl
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, MaxCalls: n.bounds.Calls,
 		Retention: cfg.Retention, Now: time.Now, Log: n.log,
 	})
+	n.refusals = receiver.NewRefusals(n.store)
 	ingest := receiver.New(receiver.Config{
-		Sources: n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
+		Refusals: n.refusals,
+		Sources:  n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
 	})
 	manage := api.New(api.Config{
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
@@ -141,6 +144,7 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancelFlush()
 	n.dispatcher.Flush(flush)
+	n.refusals.Flush(flush, time.Now())
 	if cerr := n.backend.close(); err == nil {
 		err = cerr
 	}
@@ -167,6 +171,7 @@ func (n *node) maintain(ctx context.Context) {
 			return
 		case <-settle.C:
 			n.dispatcher.Settle(ctx)
+			n.refusals.Settle(ctx, time.Now())
 		case <-repair.C:
 			if _, err := n.dispatcher.Repair(ctx); err != nil && ctx.Err() == nil {
 				n.log.Failure(ctx, "repair", err)

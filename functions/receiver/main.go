@@ -23,6 +23,7 @@ func main() {
 		Sources:   rt.Store,
 		Events:    rt.Events,
 		Keys:      rt.Keys,
+		Refusals:  receiver.NewRefusals(rt.Store),
 		PublicURL: rt.Config.PublicURL,
 		Now:       time.Now,
 		Log:       rt.Log,

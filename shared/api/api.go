@@ -106,6 +106,7 @@ func routes() []route {
 		{method: "PATCH", path: "/api/v1/sources/{id}", scope: relay.ScopeSources, serve: (*server).patchSource},
 		{method: "DELETE", path: "/api/v1/sources/{id}", scope: relay.ScopeSources, serve: (*server).deleteSource},
 		{method: "POST", path: "/api/v1/sources/{id}/rotate-token", scope: relay.ScopeSources, serve: (*server).rotateToken},
+		{method: "GET", path: "/api/v1/sources/{id}/refusals", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listRefusals},
 		{method: "POST", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, serve: (*server).expect},
 		{method: "GET", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listExpected},
 		{method: "DELETE", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, serve: (*server).unexpect},

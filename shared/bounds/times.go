@@ -17,6 +17,7 @@ const (
 	// A provider's call: finding its source, and making it durable.
 	ReceiverLookup   = 3 * time.Second
 	ReceiverSend     = 4 * time.Second
+	RefusalCount     = time.Second // after its answer, which a gateway holds until then
 	ReceiverFunction = 10 * time.Second
 
 	// A management call.

@@ -15,6 +15,7 @@ func TestEveryStepEndsBeforeWhatItIsPartOf(t *testing.T) {
 		"a send with one answer lost":         {retried, Send},
 		"a hide with its one answer":          {Answer, Hide},
 		"a provider's call and its answer":    {ReceiverLookup + ReceiverSend + spoken, ReceiverFunction},
+		"a refused call, counted":             {ReceiverLookup + ReceiverSend + RefusalCount + spoken, ReceiverFunction},
 		"a management call and its answer":    {APICall + spoken, APIFunction},
 		"what follows a call":                 {Record + Send + Hide + LastWords, StartMargin},
 		"the longest call and what follows":   {longestDelivery + StartMargin, DispatcherFunction},

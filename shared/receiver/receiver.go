@@ -1,6 +1,7 @@
 // Package receiver takes the providers' calls: it proves who called, makes the
 // event durable with one send to the events queue, and answers (contract
-// section 7). Nothing else is written, asked or waited for.
+// section 7). Nothing else is written, asked or waited for, but for a count of
+// what was refused, once a minute at most (Refusals).
 //
 //	POST /in/{source}          proof: the signature, as Rivya, as Standard
 //	                           Webhooks, or as the source's recipe says
@@ -65,8 +66,10 @@ type Config struct {
 	// Bodies bounds the bodies in hand; nil: there is no bound, as in a function
 	// that is given one call at a time.
 	Bodies *Bodies
-	Now    func() time.Time
-	Log    *telemetry.Log // nil: none
+	// Refusals counts the refused calls of each source; nil: nobody does.
+	Refusals *Refusals
+	Now      func() time.Time
+	Log      *telemetry.Log // nil: none
 }
 
 // Bounds of what is waited for, so that a caller always gets an answer before
@@ -97,6 +100,8 @@ type call struct {
 	now    time.Time
 	source string
 	token  relay.Secret
+	// known is set once the source has been found, in use or not.
+	known bool
 	// hasToken tells /in/{source}/ from /in/{source}.
 	hasToken bool
 	line     *telemetry.Line
@@ -202,6 +207,7 @@ func (rc *receiver) lookup(ctx context.Context, c *call) (relay.Source, error) {
 	if err != nil {
 		return relay.Source{}, unavailable(fmt.Errorf("look up source %s: %w", c.source, err))
 	}
+	c.known = true
 	if src.Status != relay.Active || (src.Provider == relay.Sivi) != c.hasToken {
 		return relay.Source{}, unknown
 	}

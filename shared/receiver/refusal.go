@@ -76,4 +76,7 @@ func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, c *call, err 
 	answer(w, status, struct {
 		Error detail `json:"error"`
 	}{detail{ref.err.Kind, ref.err.Detail, c.id}})
+	if c.known {
+		rc.Refusals.note(r.Context(), c.source, ref.reason, c.now)
+	}
 }

@@ -27,6 +27,7 @@ type Store interface {
 	EventStore
 	AttemptStore
 	ReplayStore
+	RefusalStore
 }
 
 // MaxExamined is the most items that are looked at for one page of a list.

@@ -33,3 +33,10 @@ ALTER TABLE expectations ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN account TEXT NOT NULL DEFAULT '';
 ALTER TABLE dead ADD COLUMN account TEXT NOT NULL DEFAULT '';
 CREATE INDEX messages_in_turn ON messages (lane, account, grp, visible_at, id);
+
+-- The calls of a source that were refused, by reason and hour.
+CREATE TABLE refusals (
+  source TEXT NOT NULL, hour INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, last_at INTEGER NOT NULL,
+  PRIMARY KEY (source, hour, reason)
+) WITHOUT ROWID;
+CREATE INDEX refusals_by_age ON refusals (hour);

@@ -77,8 +77,12 @@ func (db *DB) DeleteSource(ctx context.Context, account, id string) error {
 		if n == 0 {
 			return relay.ErrNotFound
 		}
-		_, err = c.exec("DELETE FROM expectations WHERE source = ?", id)
-		return err
+		for _, table := range []string{"expectations", "refusals"} {
+			if _, err := c.exec("DELETE FROM "+table+" WHERE source = ?", id); err != nil {
+				return err
+			}
+		}
+		return nil
 	}), "delete source %s", id)
 }
 

@@ -243,3 +243,11 @@ func (s *intercepted) Replay(ctx context.Context, account, id string) (relay.Rep
 func (s *intercepted) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	return s.around(ctx, Call{"UpdateReplay", r.ID, true}, func() error { return s.next.UpdateReplay(ctx, r) })
 }
+
+func (s *intercepted) AddRefusals(ctx context.Context, r relay.Refusal) error {
+	return s.around(ctx, Call{"AddRefusals", r.SourceID + r.Reason, true}, func() error { return s.next.AddRefusals(ctx, r) })
+}
+
+func (s *intercepted) Refusals(ctx context.Context, source string, p relay.Page) ([]relay.Refusal, string, error) {
+	return two(ctx, s, Call{"Refusals", source + p.After, false}, func() ([]relay.Refusal, string, error) { return s.next.Refusals(ctx, source, p) })
+}

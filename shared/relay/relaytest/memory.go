@@ -29,6 +29,7 @@ type Memory struct {
 	events      map[[2]string]*memoryEvent
 	attempts    map[string]map[string]relay.Attempt // by endpoint and ID
 	replays     map[string]relay.Replay
+	refusals    map[refusalKey]relay.Refusal
 }
 
 var _ relay.Store = (*Memory)(nil)
@@ -47,6 +48,7 @@ func NewMemory(now func() time.Time, retention time.Duration) *Memory {
 		events:      map[[2]string]*memoryEvent{},
 		attempts:    map[string]map[string]relay.Attempt{},
 		replays:     map[string]relay.Replay{},
+		refusals:    map[refusalKey]relay.Refusal{},
 	}
 }
 
