@@ -27,7 +27,8 @@ func keysCommand(p program) *cobra.Command {
 		"hookferry keys create -data DIR -account acme -scopes all", "hookferry keys create -table hookferry-prod -account acme -expires-in 720h -json")
 	flags := create.Flags()
 	name := flags.String("name", "made by hookferry keys", "name of the key, for people")
-	scopes := flags.String("scopes", string(relay.ScopeManage), "`scopes`, separated by commas, or all; there are: "+strings.ReplaceAll(joinScopes(relay.Scopes()), ",", ", "))
+	scopes := flags.String("scopes", string(relay.ScopeManage), "`scopes`, separated by commas, or all; there are: "+strings.ReplaceAll(joinScopes(relay.Scopes()), ",", ", ")+
+		"; and, for the operator alone and not part of all, "+string(relay.ScopeAccounts)+", which makes accounts")
 	expires := flags.Duration("expires-in", 0, "how long it lives, like 720h (0: for ever)")
 	onAccount(p, create, true, func(ctx context.Context, store relay.Store, account string, asJSON bool) error {
 		return createKey(ctx, p, store, account, *name, *scopes, *expires, asJSON)
@@ -204,7 +205,7 @@ func parseScopes(s string) ([]relay.Scope, error) {
 	var scopes []relay.Scope
 	for _, part := range strings.Split(s, ",") {
 		scope := relay.Scope(strings.TrimSpace(part))
-		if !slices.Contains(relay.Scopes(), scope) {
+		if !slices.Contains(relay.Scopes(), scope) && scope != relay.ScopeAccounts {
 			return nil, fmt.Errorf("-scopes: there is no scope %q; there are: %s", part, joinScopes(relay.Scopes()))
 		}
 		if !slices.Contains(scopes, scope) {

@@ -100,6 +100,9 @@ func routes() []route {
 		{method: "GET", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, serve: (*server).readKey},
 		{method: "DELETE", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, query: []string{"cascade"}, serve: (*server).revokeKey},
 
+		{method: "POST", path: "/api/v1/portal-links", scope: relay.ScopeKeys, serve: (*server).createPortalLink},
+		{method: "POST", path: "/api/v1/accounts", scope: relay.ScopeAccounts, serve: (*server).createAccount},
+
 		{method: "POST", path: "/api/v1/sources", scope: relay.ScopeSources, serve: (*server).createSource},
 		{method: "GET", path: "/api/v1/sources", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listSources},
 		{method: "GET", path: "/api/v1/sources/{id}", scope: relay.ScopeSources, serve: (*server).readSource},

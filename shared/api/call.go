@@ -179,12 +179,28 @@ func (s *server) identify(c *call, text relay.Secret) error {
 	if err != nil {
 		return fmt.Errorf("find key: %w", err)
 	}
-	if err := key.Check(c.now); err != nil {
+	err = key.Check(c.now)
+	if err == nil && key.Hidden {
+		err = s.checkMaker(c, key)
+	}
+	if err != nil {
 		c.line.Set(slog.String("account", key.Account), slog.String("key", key.ID))
 		return err
 	}
 	c.key = key
 	return nil
+}
+
+// checkMaker ends the key of a portal link with the key that made it, at once.
+func (s *server) checkMaker(c *call, key relay.Key) error {
+	maker, err := s.Store.Key(c.ctx(), key.Account, key.CreatedBy())
+	switch {
+	case errors.Is(err, relay.ErrNotFound):
+		return &relay.Error{Kind: relay.KindKeyRevoked, Detail: "This link has ended."}
+	case err != nil:
+		return fmt.Errorf("read the maker of key %s: %w", key.ID, err)
+	}
+	return maker.Check(c.now)
 }
 
 // audit writes the line of a management write: names of fields, never values.

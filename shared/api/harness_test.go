@@ -88,7 +88,7 @@ func (w *world) newAccount(name string) (account, keyID string, key relay.Secret
 	if err := w.Store.CreateAccount(context.Background(), relay.Account{ID: account, Name: name, CreatedAt: w.clock.Now()}); err != nil {
 		w.t.Fatal(err)
 	}
-	keyID, key = w.newKey(account, relay.Scopes()...)
+	keyID, key = w.newKey(account, append(relay.Scopes(), relay.ScopeAccounts)...)
 	return account, keyID, key
 }
 

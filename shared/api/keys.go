@@ -36,21 +36,15 @@ func (s *server) createKey(c *call) (answer, error) {
 	if err := o.done(); err != nil {
 		return answer{}, err
 	}
-	for _, scope := range k.Scopes {
-		if !c.key.Allows(scope) {
-			return answer{}, &relay.Error{
-				Kind:   relay.KindScopeDenied,
-				Detail: fmt.Sprintf("A key can give only scopes that it has itself, and this one lacks %s.", scope),
-			}
-		}
+	if err := c.gives(k.Scopes); err != nil {
+		return answer{}, err
 	}
 	// It never outlives its maker, and is revoked with it if that is asked for.
 	if end := c.key.ExpiresAt; !end.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
 		k.ExpiresAt = end
 	}
-	k.Ancestors = append(slices.Clone(c.key.Ancestors), c.key.ID)
-	if len(k.Ancestors) > relay.MaxAncestors {
-		return answer{}, relay.Invalid("", "Keys may be made by keys %d deep, and this key is the last: make the new one with a key further up.", relay.MaxAncestors)
+	if k.Ancestors, err = c.ancestors(); err != nil {
+		return answer{}, err
 	}
 	m, err := s.making(c, o, c.route(), relay.NewID(relay.KeyPrefix, c.now))
 	if err != nil {

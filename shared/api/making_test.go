@@ -58,13 +58,21 @@ func makers(w *world) map[string]maker {
 	}
 	since := relay.FormatTime(w.clock.Now().Add(-time.Hour))
 	return map[string]maker{
-		"createEndpoint": {"/api/v1/webhooks", newEndpoint, strings.Replace(newEndpoint, "Production", "Other", 1), "id", func(w *world) int { return w.counted("/api/v1/webhooks") - 1 }},
-		"createSource":   {"/api/v1/sources", `{"provider":"sivi","name":"s"}`, `{"provider":"sivi","name":"t"}`, "id", func(w *world) int { return w.counted("/api/v1/sources") }},
-		"createKey":      {"/api/v1/api-keys", `{"name":"k"}`, `{"name":"l"}`, "id", func(w *world) int { return w.counted("/api/v1/api-keys") - 1 }},
-		"publishEvent":   {"/api/v1/webhook-events", `{"type":"order.paid","data":{}}`, `{"type":"order.paid","data":{"n":1}}`, "id", events},
-		"testEndpoint":   {"/api/v1/webhooks/" + ep + "/test", "", "", "id", events},
-		"retryDelivery":  {"/api/v1/webhooks/" + ep + "/deliveries/" + a.ID + "/retry", "", "", "next_attempt_id", latest},
-		"createReplay":   {"/api/v1/webhooks/" + ep + "/replay", `{"since":"` + since + `"}`, `{"since":"` + since + `","max_per_second":3}`, "id", replays},
+		"createEndpoint":   {"/api/v1/webhooks", newEndpoint, strings.Replace(newEndpoint, "Production", "Other", 1), "id", func(w *world) int { return w.counted("/api/v1/webhooks") - 1 }},
+		"createSource":     {"/api/v1/sources", `{"provider":"sivi","name":"s"}`, `{"provider":"sivi","name":"t"}`, "id", func(w *world) int { return w.counted("/api/v1/sources") }},
+		"createKey":        {"/api/v1/api-keys", `{"name":"k"}`, `{"name":"l"}`, "id", func(w *world) int { return w.counted("/api/v1/api-keys") - 1 }},
+		"createPortalLink": {"/api/v1/portal-links", `{}`, `{"expires_in":60}`, "object", func(w *world) int { return strings.Count(w.log.String(), `"portal_link.create"`) }},
+		"createAccount": {"/api/v1/accounts", `{"name":"customer"}`, `{"name":"customers"}`, "id", func(w *world) int {
+			accounts, _, err := w.Store.Accounts(context.Background(), relay.Page{Limit: 100})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return len(accounts) - 1
+		}},
+		"publishEvent":  {"/api/v1/webhook-events", `{"type":"order.paid","data":{}}`, `{"type":"order.paid","data":{"n":1}}`, "id", events},
+		"testEndpoint":  {"/api/v1/webhooks/" + ep + "/test", "", "", "id", events},
+		"retryDelivery": {"/api/v1/webhooks/" + ep + "/deliveries/" + a.ID + "/retry", "", "", "next_attempt_id", latest},
+		"createReplay":  {"/api/v1/webhooks/" + ep + "/replay", `{"since":"` + since + `"}`, `{"since":"` + since + `","max_per_second":3}`, "id", replays},
 	}
 }
 

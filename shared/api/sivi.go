@@ -52,7 +52,7 @@ func (s *server) updateWebhook(c *call) (answer, error) {
 	if err := s.identify(c, relay.Secret(c.r.Header.Get("sivi-api-key"))); err != nil {
 		return answer{}, err
 	}
-	if !c.key.Allows(relay.ScopeManage) {
+	if !c.key.Allows(relay.ScopeManage) || c.key.Hidden { // an endpoint belongs to a key that lasts
 		return answer{}, &relay.Error{Kind: relay.KindScopeDenied, Detail: "This call needs a key with the scope webhooks:manage."}
 	}
 	url, err := c.webhookURL()

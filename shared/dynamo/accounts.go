@@ -107,6 +107,7 @@ func keyItem(at key, k relay.Key) item {
 	it.setString("p", k.Prefix)
 	setStrings(it, "s", k.Scopes)
 	setStrings(it, "an", k.Ancestors)
+	it.setBool("hi", k.Hidden)
 	it.setTime("c", k.CreatedAt)
 	it.setTime("e", k.ExpiresAt)
 	it.setTime("r", k.RevokedAt)
@@ -117,7 +118,7 @@ func keyOf(it item) relay.Key {
 	k := relay.Key{
 		ID: it.string("i"), Account: it.string("a"), Name: it.string("n"), Prefix: it.string("p"),
 		Scopes: stringsOf[relay.Scope](it, "s"), CreatedAt: it.time("c"), ExpiresAt: it.time("e"), RevokedAt: it.time("r"),
-		Ancestors: stringsOf[string](it, "an"),
+		Ancestors: stringsOf[string](it, "an"), Hidden: it.bool("hi"),
 	}
 	copy(k.Hash[:], it.bytes("h"))
 	return k
@@ -176,12 +177,16 @@ func (s *Store) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 				live++
 			}
 		}
-		if live >= limit {
+		if live >= limit && !k.Hidden {
 			return fmt.Errorf("create key %s: %w", k.ID, relay.ErrLimit)
 		}
-		done, err := s.changeKeys(ctx, k.Account, version,
-			s.transactPut(keyItem(keyHashKey(k.Hash), k), absent),
-			s.transactPut(keyItem(accountKey(k.Account, "K#"+k.ID), k), absent))
+		byHash, byID := keyItem(keyHashKey(k.Hash), k), keyItem(accountKey(k.Account, "K#"+k.ID), k)
+		if k.Hidden { // its ID is taken, and finds nothing
+			byID = newItem(key{"J#" + k.Account + "#" + k.ID, "J"})
+			byHash.setExpiry(k.ExpiresAt)
+			byID.setExpiry(k.ExpiresAt)
+		}
+		done, err := s.changeKeys(ctx, k.Account, version, s.transactPut(byHash, absent), s.transactPut(byID, absent))
 		if err != nil {
 			return fmt.Errorf("create key %s: %w", k.ID, err)
 		}

@@ -22,8 +22,13 @@ func (s *Store) AddRefusals(ctx context.Context, r relay.Refusal) error {
 	ttl := newItem(key{})
 	ttl.setExpiry(r.Hour.Add(s.retention))
 	values[":x"] = ttl[ttlAttribute]
-	cond := condition{values: values, names: map[string]string{"#ttl": ttlAttribute}}
-	if _, _, err := s.update(ctx, refusalKey(r), "SET l = :l, #ttl = :x ADD n :n", cond, returnNothing); err != nil {
+	// The mark tells a request that is made again from one that is new, unless
+	// another process came between.
+	values.setBytes(":w", fresh())
+	cond := condition{
+		expr: "attribute_not_exists(w) OR w <> :w", values: values, names: map[string]string{"#ttl": ttlAttribute},
+	}
+	if _, _, err := s.update(ctx, refusalKey(r), "SET l = :l, #ttl = :x, w = :w ADD n :n", cond, returnNothing); err != nil {
 		return fmt.Errorf("count refusals of %s: %w", r.SourceID, err)
 	}
 	return nil

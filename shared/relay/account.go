@@ -24,9 +24,14 @@ const (
 	ScopePublish Scope = "events:publish"
 	ScopeSources Scope = "sources:manage"
 	ScopeKeys    Scope = "keys:manage"
+
+	// ScopeAccounts is the operator's: it makes accounts. Only the command line
+	// gives it, on the store itself; no key passes it on, and it is no part of
+	// Scopes.
+	ScopeAccounts Scope = "accounts:manage"
 )
 
-// Scopes lists every scope.
+// Scopes lists the scopes that the owner of an account can have and give.
 func Scopes() []Scope {
 	return []Scope{ScopeManage, ScopeRead, ScopePublish, ScopeSources, ScopeKeys}
 }
@@ -47,6 +52,11 @@ type Key struct {
 	// Ancestors are the keys that this one descends from, its maker last; none
 	// for a key that the command line made. There are at most MaxAncestors.
 	Ancestors []string
+
+	// Hidden marks the key of a portal link: it is not listed, not counted and not
+	// found by its ID, always expires, and ends with its maker, whom whoever
+	// finds it by its hash must check.
+	Hidden bool
 }
 
 // MaxAncestors is how many keys one can descend from (contract section 2).

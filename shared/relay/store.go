@@ -52,7 +52,9 @@ type AccountStore interface {
 	// which are those that are neither revoked nor expired; ErrRevoked if one of
 	// its Ancestors is revoked or gone. Of two concurrent calls, one that makes
 	// a key and one that revokes its ancestor, either the first fails or the
-	// second comes after it.
+	// second comes after it. The limit does not hold for a Hidden key, which is
+	// found by its hash alone and vanishes some time after it has expired.
+	// ErrExists if its ID is taken.
 	CreateKey(ctx context.Context, k Key, limit int) error
 	// KeyByHash returns a key, revoked and expired ones too; ErrNotFound.
 	KeyByHash(ctx context.Context, h KeyHash) (Key, error)

@@ -70,14 +70,22 @@ func readKey(r row) (k relay.Key, err error) {
 	return k, err
 }
 
-func readKeys(c *conn, query string, args ...any) (keys []relay.Key, err error) {
-	err = c.each("SELECT "+keyColumns+" FROM keys "+query, func(r row) error {
+func readKeys(c *conn, query string, args ...any) ([]relay.Key, error) {
+	return readKeysOf(c, "keys", query, args...)
+}
+
+func readKeysOf(c *conn, table, query string, args ...any) (keys []relay.Key, err error) {
+	err = c.each("SELECT "+keyColumns+" FROM "+table+" "+query, func(r row) error {
 		k, err := readKey(r)
+		k.Hidden = table == linkKeys
 		keys = append(keys, k)
 		return err
 	}, args...)
 	return keys, err
 }
+
+// linkKeys is the table of hidden keys.
+const linkKeys = "link_keys"
 
 // liveKeys returns the account's keys that can be used at a time. It reads no
 // others, of which there is no end.
@@ -90,11 +98,15 @@ func liveKeys(c *conn, account string, at time.Time) ([]relay.Key, error) {
 	return append(forever, expiring...), err
 }
 
-func (db *DB) key(ctx context.Context, query string, args ...any) (relay.Key, error) {
+func (db *DB) key(ctx context.Context, tables []string, query string, args ...any) (relay.Key, error) {
 	var keys []relay.Key
 	err := db.read(ctx, func(c *conn) (err error) {
-		keys, err = readKeys(c, query, args...)
-		return err
+		for _, table := range tables {
+			if keys, err = readKeysOf(c, table, query, args...); err != nil || len(keys) > 0 {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return relay.Key{}, err
@@ -109,11 +121,12 @@ func (db *DB) key(ctx context.Context, query string, args ...any) (relay.Key, er
 // is taken.
 func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
-		live, err := liveKeys(c, k.Account, db.now())
-		if err != nil {
+		table := "keys"
+		if k.Hidden {
+			table = linkKeys
+		} else if live, err := liveKeys(c, k.Account, db.now()); err != nil {
 			return err
-		}
-		if len(live) >= limit {
+		} else if len(live) >= limit {
 			return relay.ErrLimit
 		}
 		for _, id := range k.Ancestors {
@@ -125,7 +138,7 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 				return relay.ErrRevoked
 			}
 		}
-		n, err := c.exec("INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		n, err := c.exec("INSERT INTO "+table+" ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 			k.CreatedAt, k.ID, k.Account, k.Name, k.Hash[:], k.Prefix, texts(k.Scopes), k.ExpiresAt, k.RevokedAt, texts(k.Ancestors))
 		if err == nil && n == 0 {
 			err = relay.ErrExists
@@ -136,13 +149,13 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 
 // KeyByHash implements relay.Store.
 func (db *DB) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, error) {
-	k, err := db.key(ctx, "WHERE hash = ?", h[:])
+	k, err := db.key(ctx, []string{"keys", linkKeys}, "WHERE hash = ?", h[:])
 	return k, wrap(err, "key by hash")
 }
 
 // Key implements relay.Store.
 func (db *DB) Key(ctx context.Context, account, id string) (relay.Key, error) {
-	k, err := db.key(ctx, "WHERE account = ? AND id = ?", account, id)
+	k, err := db.key(ctx, []string{"keys"}, "WHERE account = ? AND id = ?", account, id)
 	return k, wrap(err, "key %s", id)
 }
 

@@ -74,6 +74,14 @@ func (db *DB) purge(ctx context.Context) (n int64, err error) {
 	}
 	if err == nil {
 		err = db.w.relaxed(ctx, func(c *conn) error {
+			gone, err := c.exec(`DELETE FROM link_keys WHERE hash IN
+				(SELECT hash FROM link_keys INDEXED BY link_keys_by_age WHERE expires_at < ? LIMIT ?)`, millis(db.now()), purgeBatch)
+			n += gone
+			return err
+		})
+	}
+	if err == nil {
+		err = db.w.relaxed(ctx, func(c *conn) error {
 			gone, err := c.exec(`DELETE FROM refusals WHERE (source, hour, reason) IN
 				(SELECT source, hour, reason FROM refusals INDEXED BY refusals_by_age WHERE hour < ? LIMIT ?)`, db.cutoff(), purgeBatch)
 			n += gone

@@ -20,6 +20,12 @@ ALTER TABLE endpoints ADD COLUMN rotations INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sources ADD COLUMN recipe TEXT NOT NULL DEFAULT '';
 ALTER TABLE sources ADD COLUMN public_keys TEXT NOT NULL DEFAULT '';
 ALTER TABLE keys ADD COLUMN ancestors TEXT NOT NULL DEFAULT '';
+-- The keys of portal links: found by their hash alone, and soon gone.
+CREATE TABLE link_keys (
+  created_at INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, name TEXT NOT NULL, hash BLOB PRIMARY KEY,
+  prefix TEXT NOT NULL, scopes TEXT NOT NULL, expires_at INTEGER NOT NULL, revoked_at INTEGER NOT NULL, ancestors TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX link_keys_by_age ON link_keys (expires_at);
 ALTER TABLE replays ADD COLUMN succeeded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;

@@ -99,17 +99,17 @@ func (m *Memory) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		return relay.ErrExists
 	}
 	for _, id := range k.Ancestors {
-		if a, ok := m.keys[id]; !ok || a.Account != k.Account || !a.RevokedAt.IsZero() {
+		if a, ok := m.keys[id]; !ok || a.Hidden || a.Account != k.Account || !a.RevokedAt.IsZero() {
 			return relay.ErrRevoked
 		}
 	}
 	live := 0
 	for _, other := range m.keys {
-		if other.Account == k.Account && other.Check(m.now()) == nil {
+		if other.Account == k.Account && !other.Hidden && other.Check(m.now()) == nil {
 			live++
 		}
 	}
-	if live >= limit {
+	if live >= limit && !k.Hidden {
 		return relay.ErrLimit
 	}
 	m.keys[k.ID] = copyKey(k)
@@ -132,7 +132,7 @@ func (m *Memory) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, err
 
 // Key implements relay.AccountStore.
 func (m *Memory) Key(ctx context.Context, account, id string) (relay.Key, error) {
-	k, err := lookup(ctx, m, m.keys, id, func(k relay.Key) bool { return k.Account == account })
+	k, err := lookup(ctx, m, m.keys, id, func(k relay.Key) bool { return k.Account == account && !k.Hidden })
 	return copyKey(k), err
 }
 
@@ -144,7 +144,7 @@ func (m *Memory) Keys(ctx context.Context, account string, p relay.Page) ([]rela
 	defer m.mu.Unlock()
 	var all []relay.Key
 	for _, k := range m.keys {
-		if k.Account == account {
+		if k.Account == account && !k.Hidden {
 			all = append(all, copyKey(k))
 		}
 	}
@@ -158,7 +158,7 @@ func (m *Memory) RevokeKey(ctx context.Context, account, id string, at time.Time
 	}
 	defer m.mu.Unlock()
 	k, ok := m.keys[id]
-	if !ok || k.Account != account {
+	if !ok || k.Account != account || k.Hidden {
 		return relay.Key{}, relay.ErrNotFound
 	}
 	if !k.RevokedAt.IsZero() {
@@ -167,7 +167,7 @@ func (m *Memory) RevokeKey(ctx context.Context, account, id string, at time.Time
 	if keep != "" {
 		kept := false
 		for _, other := range m.keys {
-			kept = kept || other.Account == account && other.ID != id && other.Check(at) == nil &&
+			kept = kept || other.Account == account && !other.Hidden && other.ID != id && other.Check(at) == nil &&
 				other.ExpiresAt.IsZero() && slices.Contains(other.Scopes, keep)
 		}
 		if !kept {

@@ -20,6 +20,7 @@ var accountPromises = []storePromise{
 	{"the last live key with a scope cannot be revoked", (*storeTest).lastKey},
 	{"the last key survives concurrent revocations", (*storeTest).lastKeyTogether},
 	{"no key is made under one that is revoked", (*storeTest).ancestors},
+	{"a hidden key is found by its hash alone", (*storeTest).hiddenKeys},
 	{"an idempotency record stands until it expires", (*storeTest).idempotency},
 	{"one of concurrent idempotency records wins", (*storeTest).idempotencyTogether},
 	{"keys of another account are not found", (*storeTest).foreignKeys},
@@ -84,7 +85,9 @@ func (s *storeTest) keys() {
 	}
 	plain := s.key(s.a, 1)
 	plain.Name = ""
-	covered(s, full)
+	hidden := full
+	hidden.Hidden = true
+	covered(s, full, hidden)
 	for _, k := range []relay.Key{full, plain} {
 		s.must(s.CreateKey(s.ctx, k, 10))
 		got, err := s.Key(s.ctx, s.a, k.ID)

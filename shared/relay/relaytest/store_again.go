@@ -1,6 +1,10 @@
 package relaytest
 
-import "hookferry/shared/relay"
+import (
+	"time"
+
+	"hookferry/shared/relay"
+)
 
 var againPromises = []storePromise{
 	{"what is there is not made again under its id", (*storeTest).madeOnce},
@@ -43,4 +47,38 @@ func (s *storeTest) madeOnce() {
 	if got, err := s.Replay(s.ctx, s.a, r.ID); err != nil || got.MaxPerSecond != r.MaxPerSecond {
 		s.Errorf("the replay is %+v, %v", got, err)
 	}
+}
+
+func (s *storeTest) hiddenKeys() {
+	maker := s.key(s.a, 0, relay.ScopeKeys, relay.ScopeManage)
+	s.must(s.CreateKey(s.ctx, maker, 1))
+	hidden := func(i int) relay.Key {
+		k := s.key(s.a, i, relay.ScopeManage)
+		k.Ancestors, k.Hidden, k.ExpiresAt = []string{maker.ID}, true, s.clock.Now().Add(time.Hour)
+		return k
+	}
+	first := hidden(1)
+	s.must(s.CreateKey(s.ctx, first, 1)) // it is not counted
+	eventually(s, "hidden key by hash", first, func() relay.Key {
+		got, _ := s.KeyByHash(s.ctx, first.Hash)
+		return got
+	})
+	_, err := s.Key(s.ctx, s.a, first.ID)
+	s.fails("hidden key by its id", err, relay.ErrNotFound)
+	_, err = s.RevokeKey(s.ctx, s.a, first.ID, s.clock.Now(), "")
+	s.fails("revoke a hidden key", err, relay.ErrNotFound)
+	_, err = s.RevokeKey(s.ctx, s.a, maker.ID, s.clock.Now(), relay.ScopeManage)
+	s.fails("revoke the last key besides a hidden one", err, relay.ErrLastKey)
+	keys := all(s, 10, func(p relay.Page) ([]relay.Key, string, error) { return s.Keys(s.ctx, s.a, p) })
+	s.equal("listed keys", ids(keys, func(k relay.Key) string { return k.ID }), []string{maker.ID})
+	again := hidden(2)
+	again.ID = first.ID
+	s.fails("create a hidden key again", s.CreateKey(s.ctx, again, 10), relay.ErrExists)
+	under := s.key(s.a, 3, relay.ScopeManage)
+	under.Ancestors = []string{first.ID}
+	s.fails("create a key under a hidden one", s.CreateKey(s.ctx, under, 10), relay.ErrRevoked)
+
+	_, err = s.RevokeKey(s.ctx, s.a, maker.ID, s.clock.Now(), "")
+	s.must(err)
+	s.fails("create a hidden key under a revoked one", s.CreateKey(s.ctx, hidden(4), 10), relay.ErrRevoked)
 }
