@@ -316,7 +316,7 @@ func TestTheCommandsOfTheReadmeAreThere(t *testing.T) {
 		t.Fatalf("%d calls of hookferry", len(calls))
 	}
 	for _, c := range calls {
-		if !strings.Contains(source.String(), `{"`+c[1]+`", `) {
+		if !strings.Contains(source.String(), `("`+c[1]+`", `) {
 			t.Errorf("hookferry has no command %s", c[1])
 		}
 		for _, flag := range regexp.MustCompile(` -([a-z-]+)`).FindAllStringSubmatch(c[2], -1) {
