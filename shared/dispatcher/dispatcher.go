@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ type Config struct {
 	Store           relay.Store
 	Events, Retries relay.Queue
 	Keys            *seal.Keyring
-	Client          *egress.Client
+	Client          Client
 
 	Schedule        relay.Schedule // nil: relay.DefaultSchedule
 	HeaderPrefix    string         // of what is sent; empty: Rivya
@@ -58,7 +59,20 @@ type Config struct {
 	Retention time.Duration
 
 	Now func() time.Time
-	Log *telemetry.Log // nil: no lines
+	// Jitter returns a random time from 0 up to, and without, the one given, so
+	// that what waits together does not come back together. nil: math/rand/v2.
+	Jitter func(time.Duration) time.Duration
+	Log    *telemetry.Log // nil: no lines
+}
+
+// A Client makes the calls to endpoints: an egress.Client, which alone guards
+// against addresses that may not be called. Tests have others.
+type Client interface {
+	// Do makes one call. Its error is one that egress.Classify understands, and
+	// wraps egress.ErrShortage if it is our own.
+	Do(*http.Request) (*http.Response, error)
+	// Thaw is told when work begins, for connections that died meanwhile.
+	Thaw(now time.Time)
 }
 
 // A Dispatcher acts on messages. It is safe for concurrent use.
@@ -84,6 +98,9 @@ func New(cfg Config) *Dispatcher {
 	setDefault(&cfg.FailingAfter, 120*time.Hour)
 	setDefault(&cfg.ExpectFirst, 10*time.Minute)
 	setDefault(&cfg.ExpectGiveUp, 24*time.Hour)
+	if cfg.Jitter == nil {
+		cfg.Jitter = rand.N[time.Duration]
+	}
 	if cfg.MaxCalls <= 0 {
 		cfg.MaxCalls = 2048
 	}
@@ -324,14 +341,14 @@ func (w *work) fail(ctx context.Context, in relay.Received, attrs []slog.Attr, e
 	w.Log.Failure(ctx, "message failed", err, append(attrs, slog.String("queue_id", in.ID), slog.Int("receives", in.Receives))...)
 	ctx, cancel := detached(w.whole, hideBound)
 	defer cancel()
-	if err := w.lane.Hide(ctx, in, comeback(in.Receives)); err != nil {
+	if err := w.lane.Hide(ctx, in, w.comeback(in.Receives)); err != nil {
 		w.Log.Failure(ctx, "message not hidden", err, slog.String("queue_id", in.ID))
 	}
 }
 
-func comeback(receives int) time.Duration {
+func (d *Dispatcher) comeback(receives int) time.Duration {
 	longest := min(5*time.Second<<min(max(receives-1, 0), 5), 2*time.Minute)
-	return time.Second + rand.N(longest-time.Second)
+	return time.Second + d.Jitter(longest-time.Second)
 }
 
 // attrs names what a message is about, in a line about its failure.

@@ -12,13 +12,15 @@ import (
 	"hookferry/shared/telemetry"
 )
 
+var errNotRead = errors.New("the event was not read")
+
 // An event is a recorded event, with its bodies, as one invocation sees it.
 type event struct {
 	relay.EventRecord
 	bodies bodies
 
-	load sync.Once // of the record, when it is read from the store
-	err  error
+	loaded chan struct{} // closed when the record has been read from the store
+	err    error
 }
 
 // event records an event and makes its first attempts. Writes on the happy path:
@@ -275,16 +277,20 @@ func (w *work) loadEvent(ctx context.Context, ref relay.EventRef) (*event, error
 	w.mu.Lock()
 	ev, ok := w.events[ref]
 	if !ok {
-		ev = &event{}
+		// The error stands if the reading panics.
+		ev = &event{loaded: make(chan struct{}), err: errNotRead}
 		w.events[ref] = ev
 	}
 	w.mu.Unlock()
-	ev.load.Do(func() {
-		if ev.EventRecord, ev.err = w.Store.Event(ctx, ref.Account, ref.ID, true); ev.err != nil {
-			ev.err = fmt.Errorf("read event: %w", ev.err)
-		}
-		ev.bodies.ev = ev.Event
-	})
+	if ok {
+		<-ev.loaded
+		return ev, ev.err
+	}
+	defer close(ev.loaded)
+	if ev.EventRecord, ev.err = w.Store.Event(ctx, ref.Account, ref.ID, true); ev.err != nil {
+		ev.err = fmt.Errorf("read event: %w", ev.err)
+	}
+	ev.bodies.ev = ev.Event
 	return ev, ev.err
 }
 

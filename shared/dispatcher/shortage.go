@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -33,7 +32,7 @@ type shortageLog struct {
 // attempt, due when it was: only held back for some seconds.
 func (w *work) afterShortage(ctx context.Context, m relay.Message, err error) relay.Message {
 	now := w.Now()
-	m.NotBefore = relay.Millis(now.Add(shortagePause + rand.N(shortageSpread)))
+	m.NotBefore = relay.Millis(now.Add(shortagePause + w.Jitter(shortageSpread)))
 	w.short.mu.Lock()
 	defer w.short.mu.Unlock()
 	if now.Sub(w.short.last) < shortageQuiet {

@@ -37,8 +37,9 @@ func Seed(t testing.TB) uint64 {
 // faults again in whatever order goroutines come to ask. It is safe for
 // concurrent use.
 type Dice struct {
-	seed uint64
-	calm atomic.Bool
+	seed   uint64
+	calm   atomic.Bool
+	script *Script // decides instead, if there is one
 
 	mu    sync.Mutex
 	asked map[[2]string]uint64
@@ -52,7 +53,13 @@ func (d *Dice) Calm() { d.calm.Store(true) }
 
 // Chance says yes with probability p.
 func (d *Dice) Chance(p float64, what, about string) bool {
-	return p > 0 && !d.calm.Load() && d.Throw(what, about).Float64() < p
+	if p <= 0 || d.calm.Load() {
+		return false
+	}
+	if d.script != nil {
+		return d.script.choose(what + " " + about)
+	}
+	return d.Throw(what, about).Float64() < p
 }
 
 // Throw returns random numbers for what is done to about.

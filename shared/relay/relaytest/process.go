@@ -23,6 +23,7 @@ type Process struct {
 	dieAt   int
 	after   bool
 	dead    bool
+	script  *Script // decides about its death, if there is one
 }
 
 // Live returns a process that never dies.
@@ -61,6 +62,13 @@ func (p *Process) Effect(do func() error) error {
 		return ErrCrashed
 	}
 	p.effects++
+	if p.script != nil && p.dieAt == 0 {
+		if p.script.choose("death before effect") {
+			p.dieAt, p.after = p.effects, false
+		} else if p.script.choose("death after effect") {
+			p.dieAt, p.after = p.effects, true
+		}
+	}
 	dies := p.effects == p.dieAt
 	p.dead = dies
 	p.mu.Unlock()

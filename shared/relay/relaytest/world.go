@@ -45,6 +45,13 @@ type WorldConfig struct {
 	Confirmable func(request string) []byte
 	// Source is where such calls come from.
 	Source relay.Source
+	// Script, if there is one, decides about every fault and death instead of
+	// the seed, and which of several calls at once comes first is settled by
+	// their names: see Script.
+	Script *Script
+	// Answers, if there are any, make an endpoint each, that wants everything
+	// and answers an attempt by its number, counted from 1, with a status.
+	Answers []func(number int) int
 }
 
 // A World is one account's endpoints, events, queues and destinations, in which
@@ -103,6 +110,7 @@ func NewWorld(ctx context.Context, cfg WorldConfig) *World {
 		crashed: map[int]bool{}, trouble: map[int]bool{}, events: map[string]*worldEvent{}, endpoints: map[string]*worldEndpoint{},
 		deliv: map[deliveryKey]*worldDelivery{}, byRequest: map[string]*post{},
 	}
+	w.dice.script = cfg.Script
 	w.store = &observed{Store: NewMemory(w.Clock.Now, Retention), w: w}
 	w.weather = FaultyStore(w.store, w.dice, cfg.Faults, w.Clock.Now)
 	for i, name := range []string{"events", "retries"} {
@@ -112,8 +120,13 @@ func NewWorld(ctx context.Context, cfg WorldConfig) *World {
 	if cfg.Confirmable != nil {
 		w.must(w.store.CreateSource(ctx, cfg.Source, 1))
 	}
+	for _, answer := range cfg.Answers {
+		w.create(ctx, &worldEndpoint{answer: answer}, []string{"*"})
+	}
 	n := 1 + w.rand.IntN(4)
-	if w.rand.IntN(12) == 0 {
+	if len(cfg.Answers) > 0 {
+		n = 0
+	} else if w.rand.IntN(12) == 0 {
 		n = 22 + w.rand.IntN(6) // more than an invocation posts to itself
 	}
 	for range n {
@@ -183,14 +196,19 @@ func (w *World) StartProcess(p *Process) {
 	w.mu.Lock()
 	w.process = p
 	w.mu.Unlock()
+	w.directed(p)
 	w.dispatcher = w.cfg.Dispatcher(w.ports(p))
 }
 
 func (w *World) ports(p *Process) Ports {
-	return Ports{
+	ports := Ports{
 		Store: p.Store(w.weather), Events: p.Queue(watched{w.faulty[eventsLane], w}), Retries: p.Queue(watched{w.faulty[retriesLane], w}),
 		Now: w.Clock.Now,
 	}
+	if s := w.cfg.Script; s != nil {
+		ports = s.ports(ports)
+	}
+	return ports
 }
 
 // watched notes which steps had trouble with sending: what could be neither
@@ -216,7 +234,35 @@ func (w *World) visitor() (Ports, *Process) {
 	if w.cfg.Crashes && w.rand.IntN(6) == 0 {
 		p = DieAt(1+w.rand.IntN(3), w.rand.IntN(2) == 0)
 	}
+	w.directed(p)
 	return w.ports(p), p
+}
+
+// directed leaves it to the script, if there is one, when a process dies.
+func (w *World) directed(p *Process) {
+	if !w.dice.calm.Load() {
+		p.script = w.cfg.Script
+	}
+}
+
+// RunOut sends n events in and lets the dispatcher handle what comes until
+// nothing is left, in at most a hundred rounds.
+func (w *World) RunOut(ctx context.Context, n int) {
+	w.Begin()
+	w.accept(ctx, n)
+	w.Check(ctx)
+	for range 100 {
+		w.Begin()
+		if w.Work(ctx, eventsLane)+w.Work(ctx, retriesLane) == 0 {
+			next, ok := w.nextVisible()
+			if !ok {
+				return
+			}
+			w.Clock.Set(next)
+			continue
+		}
+		w.Check(ctx)
+	}
 }
 
 // Run takes n steps, and then as many rounds in which people do nothing and the
@@ -309,7 +355,10 @@ func (w *World) Work(ctx context.Context, lane int) int {
 		w.start()
 	}
 	p, d := w.process, w.dispatcher
-	limit := 1 + w.rand.IntN(relay.MaxBatch)
+	limit := relay.MaxBatch
+	if w.cfg.Script == nil {
+		limit = 1 + w.rand.IntN(relay.MaxBatch)
+	}
 	batch, err := w.faulty[lane].Receive(ctx, limit, 0, visibility)
 	w.must(err)
 	if len(batch) == 0 {
@@ -320,12 +369,12 @@ func (w *World) Work(ctx context.Context, lane int) int {
 	}
 	// Some invocations begin when it is too late to start a call.
 	bound := time.Minute
-	if !w.dice.calm.Load() && w.rand.IntN(20) == 0 {
+	if w.cfg.Script == nil && !w.dice.calm.Load() && w.rand.IntN(20) == 0 {
 		bound = 14 * time.Second
 		w.tracef("the invocation is short of time")
 	}
 	parts := [][]relay.Received{batch}
-	if len(batch) > 1 && w.rand.IntN(4) == 0 {
+	if w.cfg.Script == nil && len(batch) > 1 && w.rand.IntN(4) == 0 {
 		cut := 1 + w.rand.IntN(len(batch)-1)
 		parts = [][]relay.Received{batch[:cut], batch[cut:]} // two invocations at once
 	}

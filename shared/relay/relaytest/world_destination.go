@@ -36,8 +36,11 @@ const (
 // connection.
 func (w *World) answer(p *post) (status int, retryAfter string) {
 	w.mu.Lock()
-	mood := w.endpoints[p.endpoint].mood
+	mood, scripted := w.endpoints[p.endpoint].mood, w.endpoints[p.endpoint].answer
 	w.mu.Unlock()
+	if scripted != nil {
+		return scripted(p.number), ""
+	}
 	throw := w.dice.Throw("answer "+p.endpoint+strconv.Itoa(p.number), p.event)
 	good := [moods]float64{.97, .5, .03, .2}[mood]
 	if throw.Float64() < good {
@@ -53,21 +56,27 @@ func (w *World) answer(p *post) (status int, retryAfter string) {
 	return status, retryAfter
 }
 
+// called takes a call to any destination of the world in, and returns what is
+// answered. ErrCrashed means that who called is dead by then.
+func (w *World) called(r *http.Request) (p *post, retryAfter string, err error) {
+	p = &post{event: r.Header.Get("Rivya-Webhook-Id"), endpoint: r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:], request: r.Header.Get("Rivya-Request-Id")}
+	p.number, _ = strconv.Atoi(r.Header.Get("Rivya-Webhook-Attempt"))
+	w.mu.Lock()
+	process := w.process
+	w.mu.Unlock()
+	err = process.Effect(func() error {
+		retryAfter = w.posted(p)
+		return nil
+	})
+	return p, retryAfter, err
+}
+
 // ServeHTTP is every destination of the world.
 func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	p := &post{event: r.Header.Get("Rivya-Webhook-Id"), endpoint: r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:], request: r.Header.Get("Rivya-Request-Id")}
-	p.number, _ = strconv.Atoi(r.Header.Get("Rivya-Webhook-Attempt"))
-	retryAfter := ""
-	w.mu.Lock()
-	process := w.process
-	w.mu.Unlock()
-	err := process.Effect(func() error {
-		retryAfter = w.posted(p)
-		return nil
-	})
+	p, retryAfter, err := w.called(r)
 	if err != nil {
 		panic(http.ErrAbortHandler) // who asked is dead
 	}
@@ -107,7 +116,7 @@ func (w *World) posted(p *post) (retryAfter string) {
 	if d.run == 0 && e != nil {
 		started = e.CreatedAt
 	}
-	if nap := time.Duration(w.dice.Throw("nap "+p.endpoint, p.event).IntN(1500)) * time.Millisecond; w.elapsed+nap <= patience {
+	if nap := time.Duration(w.dice.Throw("nap "+p.endpoint, p.event).IntN(1500)) * time.Millisecond; w.cfg.Script == nil && w.elapsed+nap <= patience {
 		w.elapsed += nap
 		w.Clock.Advance(nap)
 	}

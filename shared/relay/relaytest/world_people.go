@@ -33,14 +33,18 @@ const (
 
 // Accept sends in one event, or a few.
 func (w *World) Accept(ctx context.Context) {
-	for range 1 + w.rand.IntN(3) {
+	w.accept(ctx, 1+w.rand.IntN(3))
+}
+
+func (w *World) accept(ctx context.Context, n int) {
+	for range n {
 		now := w.Clock.Now()
 		ev := relay.Event{
 			ID: w.id(relay.EventPrefix), Account: WorldAccount, Type: worldTypes[w.rand.IntN(2)], Format: relay.FormatRivya,
 			VerifiedBy: relay.VerifiedByKey, CreatedAt: now, RequestID: w.id(relay.RequestPrefix), Payload: relay.NewPayload([]byte(`{"a":1}`)),
 		}
 		e := &worldEvent{Event: ev}
-		if w.cfg.Confirmable != nil && w.rand.IntN(4) == 0 {
+		if w.cfg.Confirmable != nil && w.cfg.Script == nil && w.rand.IntN(4) == 0 {
 			e.Format, e.SourceID, e.VerifiedBy = relay.FormatSivi, w.cfg.Source.ID, relay.VerifiedByToken
 			e.Payload = relay.NewPayload(w.cfg.Confirmable(e.ID))
 			e.Confirm = []relay.Confirm{relay.ConfirmPrefer, relay.ConfirmRequire}[w.rand.IntN(2)]
@@ -48,7 +52,7 @@ func (w *World) Accept(ctx context.Context) {
 		}
 		w.events[e.ID] = e
 		w.submit(ctx, e)
-		if !e.accepted && w.rand.IntN(3) > 0 {
+		if !e.accepted && (w.cfg.Script != nil || w.rand.IntN(3) > 0) {
 			w.submit(ctx, e) // a provider that was not answered tries again
 		}
 	}
@@ -100,7 +104,8 @@ func (w *World) test(ctx context.Context) {
 
 // A worldEndpoint is what an endpoint was when.
 type worldEndpoint struct {
-	mood    int // how it answers
+	mood    int                  // how it answers
+	answer  func(number int) int // how it answers, if the test says so
 	history []endpointState
 }
 
@@ -143,14 +148,19 @@ func (s endpointState) wants(typ string) bool {
 }
 
 func (w *World) createEndpoint(ctx context.Context) {
+	types := w.someTypes()
+	w.create(ctx, &worldEndpoint{mood: w.rand.IntN(moods)}, types)
+}
+
+func (w *World) create(ctx context.Context, of *worldEndpoint, types []string) {
 	now := w.Clock.Now()
 	id := w.id(relay.EndpointPrefix)
 	e := relay.Endpoint{
-		ID: id, Account: WorldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: w.someTypes(),
+		ID: id, Account: WorldAccount, Name: id, URL: w.cfg.URL + "/" + id, EventTypes: types,
 		Format: relay.FormatRivya, Signatures: []relay.Scheme{relay.SchemeRivya}, Status: relay.Active, CreatedAt: now, UpdatedAt: now,
 	}
 	w.mu.Lock()
-	w.endpoints[id] = &worldEndpoint{mood: w.rand.IntN(moods)}
+	w.endpoints[id] = of
 	w.mu.Unlock()
 	w.must(w.store.CreateEndpoint(ctx, w.cfg.Seal(e), 1000))
 }
