@@ -164,6 +164,15 @@ func (c *conn) run(script string) error {
 	return err
 }
 
+// runFor is run for a script that takes long: it is interrupted when ctx ends.
+func (c *conn) runFor(ctx context.Context, script string) error {
+	_, err := c.c.(driver.ExecerContext).ExecContext(ctx, script, nil)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // each calls fn with every row of the query's result until it returns an error,
 // which each returns unless it is errStop. fn must not use the same query.
 func (c *conn) each(query string, fn func(r row) error, args ...any) (err error) {
