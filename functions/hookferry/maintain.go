@@ -13,6 +13,7 @@ import (
 	"hookferry/shared/dispatcher"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
+	"hookferry/shared/sqlite"
 )
 
 func repairCommand(p program) *cobra.Command {
@@ -36,7 +37,21 @@ func runRepair(ctx context.Context, p program, where backendFlags) error {
 		return err
 	}
 	fmt.Fprintf(p.out, "%d overdue deliveries sent again\n", overdue)
-	return nil
+	return revive(ctx, p, b)
+}
+
+// revive makes visible what a wrong clock has hidden on the lanes of a data folder,
+// events that are not on record yet among it. On AWS the queue's clock is not ours.
+func revive(ctx context.Context, p program, b backend) error {
+	db, ok := b.store.(*sqlite.DB)
+	if !ok {
+		return nil
+	}
+	n, err := db.Revive(ctx)
+	if err == nil && n > 0 {
+		fmt.Fprintf(p.out, "%d messages that a wrong clock had hidden can be received again\n", n)
+	}
+	return err
 }
 
 func resealCommand(p program) *cobra.Command {

@@ -251,7 +251,7 @@ func (w *work) sort(ctx context.Context, batch []relay.Received, fail func(conte
 			if err := w.bury(ctx, in, err); err != nil {
 				fail(ctx, in, nil, err)
 			}
-		case m.ActAt().After(now.Add(slack(m))):
+		case m.ActAt().After(now.Add(slack(m))) && !w.misdated(m, now):
 			early = append(early, it)
 			back = append(back, m.Outgoing(now))
 		default:

@@ -142,7 +142,7 @@ func (w *work) matched(ctx context.Context, ev *event) (map[string]relay.Endpoin
 // that one's claim ends.
 func (w *work) takeOver(ctx context.Context, m relay.Message, existing *relay.EventRecord) (done bool, err error) {
 	now, until := w.Now(), w.until
-	if existing.ClaimedUntil.After(now) {
+	if existing.ClaimedUntil.After(now) && !existing.ClaimedUntil.After(now.Add(longestClaim)) {
 		until = existing.ClaimedUntil
 	} else {
 		err := w.Store.ClaimEvent(ctx, existing.Ref(), existing.ClaimedUntil, until)

@@ -59,14 +59,14 @@ func (q *Queue) Redrive(ctx context.Context, d relay.DeadLetter) error {
 		if !found {
 			return relay.ErrNotFound
 		}
-		if err := insertMessage(c, q.name, of, body, q.db.now(), 0); err != nil {
+		if err := insertMessage(c, q.name, of, body, q.db.steady.now(), 0); err != nil {
 			return err
 		}
 		_, err = c.exec("DELETE FROM dead WHERE id = ?", deadID(d))
 		return err
 	})
 	if err == nil {
-		q.lane.turns.note(of, q.db.now().UnixMilli())
+		q.lane.turns.note(of, q.db.steady.now().UnixMilli())
 		q.lane.wake()
 	}
 	return wrap(err, "redrive %s of %s", d.ID, q.name)
@@ -101,7 +101,7 @@ func (q *Queue) Depth(ctx context.Context) (visible, hidden int, err error) {
 			func(r row) error {
 				visible, hidden = int(r.int(0)), int(r.int(1)-r.int(0))
 				return nil
-			}, q.db.now(), q.name)
+			}, q.db.steady.now(), q.name)
 		return err
 	})
 	return visible, hidden, wrap(err, "depth of %s", q.name)

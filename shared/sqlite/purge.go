@@ -18,6 +18,7 @@ func (db *DB) purgeLoop(ctx context.Context) {
 	timer := time.NewTicker(purgeEvery)
 	defer timer.Stop()
 	for {
+		db.keepClock(ctx)
 		for more := true; more && ctx.Err() == nil; {
 			n, err := db.purge(ctx)
 			more = err == nil && n > 0
@@ -111,4 +112,16 @@ func purgeEvent(c *conn, account, id string) error {
 	}
 	_, err := c.exec("DELETE FROM events WHERE account = ? AND id = ?", account, id)
 	return err
+}
+
+// keepClock leaves the queues' clock in the file, for a start after a crash, and
+// makes visible what a wrong clock has hidden. An error passes, as purge's do.
+func (db *DB) keepClock(ctx context.Context) {
+	_ = db.w.relaxed(ctx, func(c *conn) error {
+		now := db.steady.now()
+		if _, err := reviveHidden(c, now); err != nil {
+			return err
+		}
+		return noteClock(c, now)
+	})
 }

@@ -76,7 +76,7 @@ func (q *Queue) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 	if len(refused) < len(msgs) {
 		var now time.Time
 		err := q.db.w.do(ctx, func(c *conn) error {
-			now = q.db.now()
+			now = q.db.steady.now()
 			for i, m := range msgs {
 				if refused[i] == nil {
 					if err := insertMessage(c, q.name, turn{m.Account, m.Group}, m.Body, now, m.Delay); err != nil {
@@ -154,7 +154,7 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait, visibility time.Du
 				return nil, wrap(err, "receive from %s", q.name)
 			}
 			if pause = poll; next > 0 {
-				pause = min(poll, fromMillis(next).Sub(q.db.now()))
+				pause = min(poll, fromMillis(next).Sub(q.db.steady.now()))
 			}
 		}
 		woken = false
@@ -206,7 +206,7 @@ func (q *Queue) next(ctx context.Context) (at int64, err error) {
 // own: a receive that a power cut undoes was the crash of its receiver too.
 func (q *Queue) take(ctx context.Context, limit int, visibility time.Duration) (got []relay.Received, err error) {
 	err = q.db.w.relaxed(ctx, func(c *conn) error {
-		t := taking{c: c, lane: q.name, now: q.db.now(), visibility: visibility, limit: limit}
+		t := taking{c: c, lane: q.name, now: q.db.steady.now(), wall: q.db.now(), visibility: visibility, limit: limit}
 		err := q.lane.turns.serve(&t)
 		got = t.got
 		return err
@@ -218,7 +218,8 @@ func (q *Queue) take(ctx context.Context, limit int, visibility time.Duration) (
 type taking struct {
 	c          *conn
 	lane       string
-	now        time.Time
+	now        time.Time // on the queues' clock
+	wall       time.Time
 	visibility time.Duration
 	limit      int // of messages that are looked at
 	looked     int
@@ -305,7 +306,7 @@ func (t *taking) receive(fs []found) error {
 	t.looked += len(fs)
 	for _, f := range fs {
 		if f.receives >= relay.MaxReceives {
-			if err := moveToDead(t.c, f.id, t.now); err != nil {
+			if err := moveToDead(t.c, f.id, t.wall); err != nil {
 				return err
 			}
 			continue
@@ -396,7 +397,7 @@ func (q *Queue) Hide(ctx context.Context, msg relay.Received, d time.Duration) e
 	var at int64
 	var changed bool
 	err = q.db.w.relaxed(ctx, func(c *conn) error {
-		at = after(q.db.now(), d)
+		at = after(q.db.steady.now(), d)
 		n, err := c.exec("UPDATE messages SET visible_at = ?, in_flight = 0 WHERE id = ? AND receipt = ? AND lane = ?",
 			at, id, nonce, q.name)
 		if changed = n > 0; err != nil || !changed {

@@ -81,6 +81,7 @@ type Config struct {
 // is safe for concurrent use.
 type DB struct {
 	now       func() time.Time
+	steady    *steadyClock // of the queues
 	retention time.Duration
 	epoch     int64 // of claims on events, see schema.sql
 	log       *slog.Logger
@@ -109,6 +110,7 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if db.now == nil {
 		db.now = time.Now
 	}
+	db.steady = newSteadyClock(db.now)
 	if db.retention == 0 {
 		db.retention = DefaultRetention
 	}
@@ -191,7 +193,10 @@ func (db *DB) takeOver(ctx context.Context, exclusive bool) error {
 		if _, err := c.exec("UPDATE meta SET value = value + 1 WHERE name = 'epoch'"); err != nil {
 			return err
 		}
-		now := millis(db.now())
+		if err := settleClock(c, db.steady.now()); err != nil {
+			return err
+		}
+		now := millis(db.steady.now())
 		if _, err := c.exec(`UPDATE messages SET in_flight = 0, visible_at = min(visible_at, ?), receipt = 0
 			WHERE in_flight = 1`, now); err != nil {
 			return err
@@ -244,6 +249,9 @@ func (db *DB) Close() error {
 			db.closing()
 		}
 		db.running.Wait()
+		if db.lock != nil { // for want of it, the next start takes what is a minute old
+			_ = db.w.relaxed(context.Background(), func(c *conn) error { return noteClock(c, db.steady.now()) })
+		}
 		db.w.close()
 		var errs []error
 		for range cap(db.readers) {
