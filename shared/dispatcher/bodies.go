@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"hookferry/events"
+	"hookferry/shared/generation"
 	"hookferry/shared/relay"
 	"hookferry/shared/sivi"
 )
@@ -40,11 +41,9 @@ func (b *bodies) in(format relay.Format) ([]byte, error) {
 	switch {
 	case err != nil || b.ev.Format == format || format == relay.FormatVerbatim:
 		return body, err
-	case b.ev.Format == relay.FormatVerbatim && format == relay.FormatRivya:
-		return events.Body(b.ev.ID, b.ev.Type, b.ev.CreatedAt, body), nil
-	case b.ev.Format == relay.FormatSivi:
+	case format == relay.FormatRivya:
 		b.translate.Do(func() {
-			if b.translated, b.transErr = sivi.Translate(b.ev, body); b.transErr != nil {
+			if b.translated, b.transErr = rivya(b.ev, body); b.transErr != nil {
 				b.transErr = fmt.Errorf("translate: %w", b.transErr)
 			}
 		})
@@ -53,4 +52,18 @@ func (b *bodies) in(format relay.Format) ([]byte, error) {
 		return events.TestBody(relay.FormatSivi, b.ev.ID, b.ev.CreatedAt), nil
 	}
 	return nil, errFormat
+}
+
+// rivya returns the body of an event in another format in format rivya: a
+// generation for a call of Sivi and of the providers whose generations are
+// known, else an envelope with the provider's JSON as its data.
+func rivya(ev relay.Event, body []byte) ([]byte, error) {
+	switch provider := string(ev.Format); {
+	case ev.Format == relay.FormatSivi:
+		return sivi.Translate(ev, body)
+	case generation.Known(provider):
+		return generation.Translate(provider, ev, body)
+	default:
+		return events.Body(ev.ID, ev.Type, ev.CreatedAt, body), nil
+	}
 }

@@ -104,3 +104,24 @@ func TestAProvidersJSONGoesOutVerbatimAndInAnEnvelope(t *testing.T) {
 		t.Errorf("%d calls", len(r.dest.calls))
 	}
 }
+
+// A generation of a known provider has one form, with what came in beside it.
+func TestAGenerationOfAKnownProviderIsNormalised(t *testing.T) {
+	r := newRig(t)
+	r.endpoint("rivya")
+	r.endpoint("verbatim", func(ep *relay.Endpoint) { ep.Format = relay.FormatVerbatim })
+	body := `{"request_id":"r1", "status":"OK","payload":{"images":[{"url":"https://f.example/1.png"}]}}`
+	r.accept("r1", func(ev *relay.Event) { ev.Format, ev.Payload = "fal", relay.NewPayload([]byte(body)) })
+	r.settleNow()
+	if len(r.dest.calls) != 2 {
+		t.Fatalf("%d calls", len(r.dest.calls))
+	}
+	for _, c := range r.dest.calls {
+		if c.name == "verbatim" && c.body != body {
+			t.Errorf("verbatim got %s", c.body)
+		}
+		if c.name == "rivya" && (!strings.Contains(c.body, `"data":{"generation":{"id":"r1","status":"succeeded"`) || !strings.HasSuffix(c.body, `"fal":`+body+`}}`)) {
+			t.Errorf("rivya got %s", c.body)
+		}
+	}
+}

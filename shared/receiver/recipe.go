@@ -71,6 +71,9 @@ func (rc *receiver) byRecipe(w http.ResponseWriter, r *http.Request, c *call, sr
 		ID: res.ID, Type: res.Type, Subject: res.Subject, Key: relay.EventKey(src.ID, res.ID),
 		Format: relay.FormatVerbatim, VerifiedBy: relay.VerifiedBySignature, Payload: relay.NewPayload(body),
 	}
+	if res.Generation != "" {
+		got.Format = relay.Format(res.Generation)
+	}
 	got.proof = res.Proof
 	return got, done, nil
 }

@@ -95,8 +95,12 @@ func TestEveryProvidersCallIsTaken(t *testing.T) {
 			b := recipeBench(t, v)
 			w := b.do(v.request())
 			wantAccepted(t, w, v.Want.ID)
+			format := relay.FormatVerbatim
+			if strings.HasPrefix(v.Want.Type, "generation.") {
+				format = relay.Format(v.Preset)
+			}
 			want := []relay.Event{{
-				ID: v.Want.ID, Account: "acct_1", Type: v.Want.Type, Format: relay.FormatVerbatim, Subject: v.Want.Subject,
+				ID: v.Want.ID, Account: "acct_1", Type: v.Want.Type, Format: format, Subject: v.Want.Subject,
 				SourceID: "src_sample", VerifiedBy: relay.VerifiedBySignature, CreatedAt: time.Unix(v.Now, 0).UTC(),
 				RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(v.Body)), Key: v.Want.ID + "@src_sample",
 			}}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"hookferry/shared/generation"
 	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 )
@@ -131,7 +132,19 @@ func (t template) text(req Request, field string) (string, error) {
 
 // eventType returns the event's type: lower-case, with _ for each character that
 // no type has, and with the preset's or source's name before it if it has no dot.
+//
+// Where the recipe names a provider of generations and the body is one, the type
+// is that of the generation, whatever the template says.
 func (r *Recipe) eventType(req Request) (string, error) {
+	if r.wire.Generation != "" {
+		typ, err := generation.Type(r.wire.Generation, req.Body)
+		if err == nil {
+			return typ, nil
+		}
+		if !errors.Is(err, generation.ErrNone) {
+			return "", fmt.Errorf("%w: %w", ErrEvent, err)
+		}
+	}
 	text, err := r.typ.text(req, "type")
 	if err != nil {
 		if r.fallback == "" {

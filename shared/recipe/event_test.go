@@ -291,3 +291,35 @@ func TestAStandardRecipeIsMadeAgainFromWhatItShows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A call of a provider of generations is an event of that type; another call of
+// the same provider is read as the template says.
+func TestGenerationsAreNormalisedByName(t *testing.T) {
+	r := parse(t, `{"preset":"replicate"}`)
+	for body, want := range map[string][2]string{
+		`{"id":"p","status":"succeeded"}`: {"generation.succeeded", "replicate"}, `{"id":"p","status":"canceled"}`: {"generation.failed", "replicate"},
+		`{"id":"p","status":"starting"}`: {"generation.updated", "replicate"}, `{"status":"other"}`: {"replicate.other", ""},
+	} {
+		if res, err := proved(r, body, "x", "webhook-id", "m1"); err != nil || res.Type != want[0] || res.Generation != want[1] {
+			t.Errorf("%s: %+v, %v", body, res, err)
+		}
+	}
+	if _, err := proved(r, `{"id":"p","status":"failed","status":"succeeded"}`, "x", "webhook-id", "m1"); !errors.Is(err, ErrEvent) {
+		t.Errorf("a status twice: %v", err)
+	}
+	r = parse(t, `{"preset":"replicate","generation":null}`)
+	if res, err := proved(r, `{"id":"p","status":"succeeded"}`, "x", "webhook-id", "m1"); err != nil || res.Type != "replicate.succeeded" {
+		t.Errorf("taken away: %+v, %v", res, err)
+	}
+	var fault *FieldError
+	if _, err := Parse([]byte(`{"preset":"replicate","generation":"nobody"}`)); !errors.As(err, &fault) || fault.Field != "generation" {
+		t.Errorf("unknown: %v", err)
+	}
+	standard, err := Standard([]byte(`{"generation":"replicate","subject":"{/id}"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := proved(standard, `{"id":"p","status":"failed"}`, "x", "webhook-id", "m1"); err != nil || res.Type != "generation.failed" || res.Subject != "p" {
+		t.Errorf("standard: %+v, %v", res, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"hookferry/shared/generation"
 	"hookferry/shared/rawjson"
 )
 
@@ -26,7 +27,7 @@ const defaultTolerance = 300 // seconds
 
 var fieldNames = []string{
 	"preset", "signature", "secret_encoding", "signed", "timestamp",
-	"id", "type", "subject", "unsigned", "challenge",
+	"id", "type", "subject", "generation", "unsigned", "challenge",
 }
 
 // Parse reads a recipe. A preset that it names fills in the fields that are not
@@ -175,6 +176,9 @@ func (r *Recipe) parseEvent(o object) {
 	r.id, r.typ = event("id", w.ID), event("type", w.Type)
 	if w.Subject = o.text("subject", MaxTemplate); w.Subject != "" {
 		r.subject = event("subject", w.Subject)
+	}
+	if o.has("generation") {
+		w.Generation = o.choice("generation", "", generation.Providers()...)
 	}
 	if o.has("unsigned") && json.Unmarshal(o.fields["unsigned"], &w.Unsigned) != nil {
 		o.fail("unsigned", "must be an array of strings")

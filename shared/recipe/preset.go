@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"hookferry/shared/rawjson"
@@ -50,13 +51,16 @@ const standardText = `{
 // standardName is the preset that a Standard recipe shows.
 const standardName = "standard"
 
+// ownFields are what a source of Standard Webhooks can set.
+var ownFields = []string{"type", "subject", "generation"}
+
 // Standard returns the recipe of a source that gets Standard Webhooks: v1 under
 // secrets that begin with whsec_, v1a under public keys that begin with whpk_,
 // several of either at once. The event's id is webhook-id. Its type is the
 // body's type, or standard.event where it has none.
 //
 // text is empty, or a JSON object with a type of the source's own, which must
-// then be in each call, or a subject. Other fields may be given as they are
+// then be in each call, a subject, or the provider of generations. Other fields may be given as they are
 // shown. The error is a *FieldError.
 func Standard(text []byte) (*Recipe, error) {
 	r, err := Parse([]byte(standardText))
@@ -76,8 +80,8 @@ func Standard(text []byte) (*Recipe, error) {
 	o := openObject(text, "", &fault, fieldNames...)
 	shown := openObject(must(json.Marshal(r)), "", &fault, fieldNames...)
 	for _, name := range fieldNames {
-		if name != "type" && name != "subject" && o.has(name) && !equalJSON(o.fields[name], shown.fields[name]) {
-			o.fail(name, "is what Standard Webhooks says; a source of standard can set type and subject")
+		if !slices.Contains(ownFields, name) && o.has(name) && !equalJSON(o.fields[name], shown.fields[name]) {
+			o.fail(name, "is what Standard Webhooks says; a source of standard can set type, subject and generation")
 		}
 	}
 	if fault != nil {

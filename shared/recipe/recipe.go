@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"hookferry/shared/relay"
@@ -91,6 +92,9 @@ type Request struct {
 type Result struct {
 	// ID, Type and Subject are the event's. Subject is empty where there is none.
 	ID, Type, Subject string
+	// Generation is the provider whose generation the body is, as package
+	// generation knows it; empty for every other event.
+	Generation string
 	// Timestamp is when the provider signed; zero if the recipe has no timestamp.
 	Timestamp time.Time
 	// UnsignedID is set if the id comes from a header that is not signed. Then a
@@ -181,6 +185,9 @@ func (r *Recipe) event(req Request, at time.Time, signed []byte) (Result, error)
 	}
 	if res.Type, err = r.eventType(req); err != nil {
 		return Result{}, err
+	}
+	if strings.HasPrefix(res.Type, "generation.") {
+		res.Generation = r.wire.Generation
 	}
 	if res.Subject, err = r.eventSubject(req); err != nil {
 		return Result{}, err

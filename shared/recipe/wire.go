@@ -12,6 +12,7 @@ type wire struct {
 	ID             string         `json:"id"`
 	Type           string         `json:"type"`
 	Subject        string         `json:"subject,omitempty"`
+	Generation     string         `json:"generation,omitempty"`
 	Unsigned       []string       `json:"unsigned,omitempty"`
 	Challenge      *wireChallenge `json:"challenge,omitempty"`
 }
@@ -44,3 +45,7 @@ func (r *Recipe) MarshalJSON() ([]byte, error) { return json.Marshal(r.wire) }
 
 // Preset returns the name of the preset that the recipe began with, or nothing.
 func (r *Recipe) Preset() string { return r.wire.Preset }
+
+// Generation returns the provider whose generations the calls are, as package
+// generation knows it, or nothing.
+func (r *Recipe) Generation() string { return r.wire.Generation }
