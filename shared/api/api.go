@@ -114,6 +114,7 @@ func routes() []route {
 		{method: "GET", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, query: q(listQuery), serve: (*server).listExpected},
 		{method: "DELETE", path: "/api/v1/sources/{id}/expect", scope: relay.ScopeSources, serve: (*server).unexpect},
 
+		{method: "GET", path: "/.well-known/webhook-keys.json", query: q("endpoint_id"), serve: (*server).webhookKeys},
 		{method: "GET", path: "/api/v1/openapi.json", serve: (*server).openAPI},
 	}
 	for _, prefix := range []string{"", "/api/prod/v2", "/api/staging/v2"} {

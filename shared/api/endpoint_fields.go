@@ -60,12 +60,12 @@ func checkType(param, typ string) error {
 
 // someSchemes reads signatures, of which rivya is always one.
 func someSchemes(param string, raw json.RawMessage) ([]relay.Scheme, error) {
-	schemes, err := listOf(1, 10, oneOf(relay.SchemeRivya, relay.SchemeStandard))(param, raw)
+	schemes, err := listOf(1, 10, oneOf(relay.SchemeRivya, relay.SchemeStandard, relay.SchemeStandardEd25519))(param, raw)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.Contains(schemes, relay.SchemeRivya) {
-		return nil, relay.Invalid(param, "%s must have rivya, which every delivery carries; standard can be added.", param)
+		return nil, relay.Invalid(param, "%s must have rivya, which every delivery carries; standard and standard-ed25519 can be added.", param)
 	}
 	slices.Sort(schemes)
 	return schemes, nil

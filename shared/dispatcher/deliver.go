@@ -130,19 +130,40 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ev relay.Eve
 	sending := signature.Sending{
 		Prefix: d.HeaderPrefix, EventKey: a.EventID, SourceID: ev.SourceID, EndpointID: ep.ID, RequestID: a.RequestID,
 		Attempt: a.Number, At: a.CreatedAt, TraceParent: ev.TraceParent,
-		Standard: slices.Contains(ep.Signatures, relay.SchemeStandard),
 	}
+	standard, err := d.standard(signature.WebhookID(a.EventID), ts, ep, body, secrets)
+	if err != nil {
+		return nil, err
+	}
+	sending.Standard = standard != ""
 	req.Header = sending.Header()
 	req.Header[sending.SignatureHeader()] = []string{rivya}
 	if sending.Standard {
-		standard, err := signature.SignStandard(signature.WebhookID(a.EventID), ts, body, secrets...)
-		if err != nil {
-			return nil, fmt.Errorf("sign: %w", err)
-		}
 		req.Header["Webhook-Signature"] = []string{standard}
 	}
 	a.Signatures = sending.Record(req.Header)
 	return req, nil
+}
+
+// standard returns the signatures as Standard Webhooks says, of each kind that
+// the endpoint asks for; empty if it asks for none.
+func (d *Dispatcher) standard(id string, ts int64, ep relay.Endpoint, body []byte, secrets []relay.Secret) (string, error) {
+	var signatures []string
+	if slices.Contains(ep.Signatures, relay.SchemeStandard) {
+		symmetric, err := signature.SignStandard(id, ts, body, secrets...)
+		if err != nil {
+			return "", fmt.Errorf("sign: %w", err)
+		}
+		signatures = append(signatures, symmetric)
+	}
+	if slices.Contains(ep.Signatures, relay.SchemeStandardEd25519) {
+		asymmetric, err := signature.SignEd25519(id, ts, body, signature.EndpointKeys(d.Keys, ep.ID)...)
+		if err != nil {
+			return "", fmt.Errorf("sign: %w", err)
+		}
+		signatures = append(signatures, asymmetric)
+	}
+	return strings.Join(signatures, " "), nil
 }
 
 // isRedirect reports whether an answer sends the caller elsewhere. 300 and 304

@@ -20,10 +20,13 @@ const (
 // A Scheme is a way to sign a delivery.
 type Scheme string
 
-// The schemes: Rivya's own headers, always; Standard Webhooks besides.
+// The schemes: Rivya's own headers, always; Standard Webhooks besides, under the
+// endpoint's secret, or under a private key of ours, whose public one whoever
+// receives can look up.
 const (
-	SchemeRivya    Scheme = "rivya"
-	SchemeStandard Scheme = "standard"
+	SchemeRivya           Scheme = "rivya"
+	SchemeStandard        Scheme = "standard"
+	SchemeStandardEd25519 Scheme = "standard-ed25519"
 )
 
 // DisabledReason is why an endpoint is disabled; empty while it is not.

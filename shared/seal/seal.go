@@ -256,3 +256,22 @@ func (r *Keyring) Versions() []int {
 	slices.Sort(vs)
 	return vs
 }
+
+// DeriveEach returns 32 bytes for each key of the ring that depend on the key and
+// on purpose: that of the key that seals first, then the others, the newest
+// first. The versions are in the same order.
+func (r *Keyring) DeriveEach(purpose string) (versions []int, keys [][]byte) {
+	versions = r.Versions()
+	slices.Reverse(versions)
+	if i := slices.Index(versions, r.sealing); i > 0 {
+		versions = slices.Insert(slices.Delete(versions, i, i+1), 0, r.sealing)
+	}
+	for _, v := range versions {
+		key, err := hkdf.Key(sha256.New, r.keys[v], nil, purpose, 32)
+		if err != nil {
+			panic(err) // 32 bytes are within HKDF's limit
+		}
+		keys = append(keys, key)
+	}
+	return versions, keys
+}
