@@ -56,7 +56,8 @@ func SignEd25519(id string, ts int64, body []byte, keys ...EndpointKey) (string,
 	if err := checkID(id); err != nil {
 		return "", err
 	}
-	signed := append(append(make([]byte, 0, len(id)+len(body)+24), head(id, strconv.FormatInt(ts, 10))...), body...)
+	signed := append(append(make([]byte, 0, len(id)+len(body)+24), id...), '.')
+	signed = append(append(strconv.AppendInt(signed, ts, 10), '.'), body...)
 	var out []byte
 	for i, k := range keys[:min(len(keys), maxEd25519)] {
 		if i > 0 {

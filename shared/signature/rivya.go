@@ -19,21 +19,21 @@ const (
 // at ts (Unix seconds, the value of Rivya-Webhook-Timestamp): v1=<hex>, one for
 // each secret and in their order, with commas between. ErrNoSecret.
 func SignRivya(ts int64, body []byte, secrets ...relay.Secret) (string, error) {
-	ks, err := keys(secrets, rivyaKey)
-	if err != nil {
+	w := newWork()
+	defer w.done()
+	if err := w.readKeys(secrets, rivyaKey); err != nil {
 		return "", err
 	}
-	signed := head("", strconv.FormatInt(ts, 10))
-	var s sum
-	out := make([]byte, 0, len(ks)*(len("v1=,")+2*sumSize))
-	for i, key := range ks {
+	w.setHead("")
+	w.head = append(strconv.AppendInt(w.head, ts, 10), '.')
+	for i, key := range w.keys {
 		if i > 0 {
-			out = append(out, ',')
+			w.out = append(w.out, ',')
 		}
-		mac(key, signed, body, &s)
-		out = hex.AppendEncode(append(out, "v1="...), s[:])
+		w.mac(key, body)
+		w.out = hex.AppendEncode(append(w.out, "v1="...), w.sum[:])
 	}
-	return string(out), nil
+	return string(w.out), nil
 }
 
 // VerifyRivya returns nil if header, the value of Rivya-Webhook-Signature, holds
@@ -42,19 +42,21 @@ func SignRivya(ts int64, body []byte, secrets ...relay.Secret) (string, error) {
 // be the bytes as they were received. Several header fields are joined with
 // commas. The error wraps one of this package's.
 func VerifyRivya(header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
-	ks, err := keys(secrets, rivyaKey)
-	if err != nil {
+	w := newWork()
+	defer w.done()
+	if err := w.readKeys(secrets, rivyaKey); err != nil {
 		return err
 	}
-	var sums [MaxSignatures]sum
-	n, err := candidates(header, "v1=", ',', decodeHex, &sums)
+	n, err := candidates(header, "v1=", ',', decodeHex, &w.candidates)
 	if err != nil {
 		return err
 	}
 	if err := parseTimestamp(timestamp, now); err != nil {
 		return err
 	}
-	if !match(sums[:n], ks, head("", timestamp), body) {
+	w.setHead("")
+	w.head = append(append(w.head, timestamp...), '.')
+	if !w.match(n, body) {
 		return ErrMismatch
 	}
 	return nil
@@ -71,23 +73,26 @@ func PrecheckRivya(header, timestamp string, now time.Time) error {
 	return parseTimestamp(timestamp, now)
 }
 
-func rivyaKey(s relay.Secret) ([]byte, error) {
+func rivyaKey(w *work, s relay.Secret) error {
 	text := s.Reveal()
 	if len(text) < MinRivyaSecret || len(text) > MaxRivyaSecret {
-		return nil, fmt.Errorf("%w: want %d to %d characters", ErrNoSecret, MinRivyaSecret, MaxRivyaSecret)
+		return fmt.Errorf("%w: want %d to %d characters", ErrNoSecret, MinRivyaSecret, MaxRivyaSecret)
 	}
 	for i := range len(text) {
 		if text[i] < 0x20 || text[i] > 0x7e {
-			return nil, fmt.Errorf("%w: want printable ASCII characters", ErrNoSecret)
+			return fmt.Errorf("%w: want printable ASCII characters", ErrNoSecret)
 		}
 	}
-	return []byte(text), nil
+	w.memory = append(w.memory, text...)
+	return nil
 }
 
 func decodeHex(text string, into *sum) bool {
-	if len(text) != 2*sumSize {
+	var digits [2 * sumSize]byte
+	if len(text) != len(digits) {
 		return false
 	}
-	_, err := hex.Decode(into[:], []byte(text))
+	copy(digits[:], text)
+	_, err := hex.Decode(into[:], digits[:])
 	return err == nil
 }

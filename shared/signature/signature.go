@@ -14,15 +14,11 @@
 package signature
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"hookferry/shared/relay"
 )
 
 // Tolerance is how far a timestamp may be from now, either way.
@@ -108,53 +104,4 @@ func candidates(header, prefix string, separator byte, decode func(text string, 
 		return 0, fmt.Errorf("%w: no v1 signature in it", ErrMalformed)
 	}
 	return found, nil
-}
-
-// keys returns the HMAC key of each secret, or fails if there is no secret or a
-// single one is unusable.
-func keys(secrets []relay.Secret, key func(relay.Secret) ([]byte, error)) ([][]byte, error) {
-	if len(secrets) == 0 {
-		return nil, ErrNoSecret
-	}
-	ks := make([][]byte, len(secrets))
-	for i, s := range secrets {
-		k, err := key(s)
-		if err != nil {
-			return nil, err
-		}
-		ks[i] = k
-	}
-	return ks, nil
-}
-
-// head returns what is signed before the body: the id, if there is one, and the
-// timestamp, each with a full stop behind it.
-func head(id, timestamp string) []byte {
-	b := make([]byte, 0, len(id)+len(timestamp)+2)
-	if id != "" {
-		b = append(append(b, id...), '.')
-	}
-	return append(append(b, timestamp...), '.')
-}
-
-// mac puts the HMAC of head and body into out.
-func mac(key, head, body []byte, out *sum) {
-	h := hmac.New(sha256.New, key)
-	h.Write(head)
-	h.Write(body)
-	h.Sum(out[:0])
-}
-
-// match reports whether a candidate is the HMAC under one of the keys. It looks
-// at all of both.
-func match(candidates []sum, keys [][]byte, head, body []byte) bool {
-	found := 0
-	var want sum
-	for _, key := range keys {
-		mac(key, head, body, &want)
-		for i := range candidates {
-			found |= subtle.ConstantTimeCompare(candidates[i][:], want[:])
-		}
-	}
-	return found == 1
 }

@@ -276,12 +276,12 @@ func TestUnusableSecretsNeitherSignNorVerify(t *testing.T) {
 		}
 	})
 	for n := MinStandardKey; n <= MaxStandardKey; n++ {
-		if _, err := standardKey(relay.Secret("whsec_" + text(n))); err != nil {
+		if err := standardKey(newWork(), relay.Secret("whsec_"+text(n))); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
 	for _, s := range []relay.Secret{"12345678", relay.Secret(strings.Repeat("~", MaxRivyaSecret)), secretA} {
-		if _, err := rivyaKey(s); err != nil {
+		if err := rivyaKey(newWork(), s); err != nil {
 			t.Error(err)
 		}
 	}

@@ -30,24 +30,24 @@ var base64Strict = base64.StdEncoding.Strict()
 // secret and in their order, with spaces between. ErrNoSecret; ErrMissing or
 // ErrMalformed if id is empty or longer than MaxStandardID.
 func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (string, error) {
-	ks, err := keys(secrets, standardKey)
-	if err != nil {
+	w := newWork()
+	defer w.done()
+	if err := w.readKeys(secrets, standardKey); err != nil {
 		return "", err
 	}
 	if err := checkID(id); err != nil {
 		return "", err
 	}
-	signed := head(id, strconv.FormatInt(ts, 10))
-	var s sum
-	out := make([]byte, 0, len(ks)*(len("v1, ")+base64Strict.EncodedLen(sumSize)))
-	for i, key := range ks {
+	w.setHead(id)
+	w.head = append(strconv.AppendInt(w.head, ts, 10), '.')
+	for i, key := range w.keys {
 		if i > 0 {
-			out = append(out, ' ')
+			w.out = append(w.out, ' ')
 		}
-		mac(key, signed, body, &s)
-		out = base64Strict.AppendEncode(append(out, "v1,"...), s[:])
+		w.mac(key, body)
+		w.out = base64Strict.AppendEncode(append(w.out, "v1,"...), w.sum[:])
 	}
-	return string(out), nil
+	return string(w.out), nil
 }
 
 // VerifyStandard returns nil if header, the value of webhook-signature, holds a
@@ -55,22 +55,24 @@ func SignStandard(id string, ts int64, body []byte, secrets ...relay.Secret) (st
 // secrets, and timestamp is within Tolerance of now. Body must be the bytes as
 // they were received. The error wraps one of this package's.
 func VerifyStandard(id, header, timestamp string, body []byte, now time.Time, secrets ...relay.Secret) error {
-	ks, err := keys(secrets, standardKey)
-	if err != nil {
+	w := newWork()
+	defer w.done()
+	if err := w.readKeys(secrets, standardKey); err != nil {
 		return err
 	}
 	if err := checkID(id); err != nil {
 		return err
 	}
-	var sums [MaxSignatures]sum
-	n, err := candidates(header, "v1,", ' ', decodeBase64, &sums)
+	n, err := candidates(header, "v1,", ' ', decodeBase64, &w.candidates)
 	if err != nil {
 		return err
 	}
 	if err := parseTimestamp(timestamp, now); err != nil {
 		return err
 	}
-	if !match(sums[:n], ks, head(id, timestamp), body) {
+	w.setHead(id)
+	w.head = append(append(w.head, timestamp...), '.')
+	if !w.match(n, body) {
 		return ErrMismatch
 	}
 	return nil
@@ -86,31 +88,35 @@ func checkID(id string) error {
 	return nil
 }
 
-func standardKey(s relay.Secret) ([]byte, error) {
+func standardKey(w *work, s relay.Secret) error {
 	text, ok := strings.CutPrefix(s.Reveal(), secretPrefix)
 	if !ok {
-		return nil, fmt.Errorf("%w: want whsec_ at its beginning", ErrNoSecret)
+		return fmt.Errorf("%w: want whsec_ at its beginning", ErrNoSecret)
 	}
 	// Decoders of the standard library pass over line breaks.
 	if strings.ContainsAny(text, "\r\n") {
-		return nil, fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
+		return fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
 	}
-	key, err := base64Strict.DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
+	start := len(w.memory)
+	w.text = append(w.text[:0], text...)
+	var err error
+	if w.memory, err = base64Strict.AppendDecode(w.memory, w.text); err != nil {
+		return fmt.Errorf("%w: want base64 after whsec_", ErrNoSecret)
 	}
-	if len(key) < MinStandardKey || len(key) > MaxStandardKey {
-		return nil, fmt.Errorf("%w: want %d to %d bytes in base64 after whsec_", ErrNoSecret, MinStandardKey, MaxStandardKey)
+	if n := len(w.memory) - start; n < MinStandardKey || n > MaxStandardKey {
+		return fmt.Errorf("%w: want %d to %d bytes in base64 after whsec_", ErrNoSecret, MinStandardKey, MaxStandardKey)
 	}
-	return key, nil
+	return nil
 }
 
 func decodeBase64(text string, into *sum) bool {
-	if len(text) != base64Strict.EncodedLen(sumSize) {
+	var digits [(sumSize + 2) / 3 * 4]byte
+	if len(text) != len(digits) {
 		return false
 	}
+	copy(digits[:], text)
 	var raw [sumSize + 1]byte // the padding decodes to up to one byte more
-	n, err := base64Strict.Decode(raw[:], []byte(text))
+	n, err := base64Strict.Decode(raw[:], digits[:])
 	copy(into[:], raw[:])
 	return err == nil && n == sumSize
 }
