@@ -127,7 +127,7 @@ func (l *load) recorded(ctx context.Context, dir, account string) (err error) {
 	delivered := 0
 	page := relay.Page{Limit: 100}
 	for {
-		evs, next, err := db.Events(ctx, account, relay.EventFilter{Status: relay.EventDelivered}, page)
+		evs, next, err := db.Events(ctx, account, relay.EventFilter{Statuses: []relay.EventStatus{relay.EventDelivered}}, page)
 		if err != nil {
 			return err
 		}

@@ -78,19 +78,19 @@ func routes() []route {
 	q := strings.Fields
 	all := []route{
 		{method: "POST", path: "/api/v1/webhooks", scope: relay.ScopeManage, serve: (*server).createEndpoint},
-		{method: "GET", path: "/api/v1/webhooks", scope: relay.ScopeRead, query: q(listQuery), serve: (*server).listEndpoints},
+		{method: "GET", path: "/api/v1/webhooks", scope: relay.ScopeRead, query: q(listQuery + " status"), serve: (*server).listEndpoints},
 		{method: "GET", path: "/api/v1/webhooks/{id}", scope: relay.ScopeRead, serve: (*server).readEndpoint},
 		{method: "PATCH", path: "/api/v1/webhooks/{id}", scope: relay.ScopeManage, serve: (*server).patchEndpoint},
 		{method: "DELETE", path: "/api/v1/webhooks/{id}", scope: relay.ScopeManage, serve: (*server).deleteEndpoint},
 		{method: "POST", path: "/api/v1/webhooks/{id}/rotate-secret", scope: relay.ScopeManage, serve: (*server).rotateSecret},
 		{method: "POST", path: "/api/v1/webhooks/{id}/test", scope: relay.ScopeManage, serve: (*server).testEndpoint},
-		{method: "GET", path: "/api/v1/webhooks/{id}/deliveries", scope: relay.ScopeRead, query: q(listQuery + " status final event_id"), serve: (*server).listAttempts},
+		{method: "GET", path: "/api/v1/webhooks/{id}/deliveries", scope: relay.ScopeRead, query: q(listQuery + " status final event_id type since until"), serve: (*server).listAttempts},
 		{method: "POST", path: "/api/v1/webhooks/{id}/deliveries/{attempt_id}/retry", scope: relay.ScopeManage, serve: (*server).retryDelivery},
 		{method: "POST", path: "/api/v1/webhooks/{id}/replay", scope: relay.ScopeManage, query: q("dry_run"), serve: (*server).createReplay},
 		{method: "GET", path: "/api/v1/replays/{id}", scope: relay.ScopeRead, serve: (*server).readReplay},
 		{method: "DELETE", path: "/api/v1/replays/{id}", scope: relay.ScopeManage, serve: (*server).cancelReplay},
 
-		{method: "GET", path: "/api/v1/webhook-events", scope: relay.ScopeRead, query: q(listQuery + " type status source_id since until"), serve: (*server).listEvents},
+		{method: "GET", path: "/api/v1/webhook-events", scope: relay.ScopeRead, query: q(listQuery + " type status source_id subject endpoint_id since until"), serve: (*server).listEvents},
 		{method: "POST", path: "/api/v1/webhook-events", scope: relay.ScopePublish, serve: (*server).publishEvent},
 		{method: "GET", path: "/api/v1/webhook-events/{id}", scope: relay.ScopeRead, query: []string{"source_id"}, serve: (*server).readEvent},
 		{method: "GET", path: "/api/v1/event-types", scope: relay.ScopeRead, serve: (*server).listEventTypes},

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"hookferry/events"
 	"hookferry/shared/relay"
@@ -13,7 +15,9 @@ func (s *server) listAttempts(c *call) (answer, error) {
 	f := relay.AttemptFilter{
 		Status: word(q, "status", relay.AttemptSucceeded, relay.AttemptFailed, relay.AttemptSkipped),
 		Final:  q.flag("final"),
+		Types:  q.types(),
 	}
+	f.Since, f.Until = q.period()
 	eventID := q.text("event_id", "an event's id", relay.ValidEventID)
 	if q.err != nil {
 		return answer{}, q.err
@@ -28,20 +32,45 @@ func (s *server) listAttempts(c *call) (answer, error) {
 		return answer{}, err
 	}
 	if eventID != "" {
-		f.EventID = eventID // also of an event that has just expired
-		all, err := s.Store.EventsByID(c.ctx(), c.account(), eventID)
-		if err != nil {
-			return answer{}, fmt.Errorf("read event %s: %w", eventID, err)
+		if ans, found, err := s.listEventAttempts(c, ep.ID, eventID, f, p, binding); found || err != nil {
+			return ans, err
 		}
-		if len(all) > 0 {
-			f.EventID = all[0].Ref().ID
-		}
+		f.EventID = eventID // an event that has just expired, or never was
 	}
 	attempts, next, err := s.Store.Attempts(c.ctx(), ep.ID, f, p)
 	if err != nil {
 		return answer{}, fmt.Errorf("list attempts of %s: %w", ep.ID, err)
 	}
 	return s.listed(binding, each(attempts, attemptWire), next)
+}
+
+// listEventAttempts lists the attempts of one event, which are found without a
+// walk over all that the endpoint has had. It reports false if there is no such
+// event.
+func (s *server) listEventAttempts(c *call, endpoint, id string, f relay.AttemptFilter, p relay.Page, binding string) (answer, bool, error) {
+	all, err := s.Store.EventsByID(c.ctx(), c.account(), id)
+	if err != nil {
+		return answer{}, false, fmt.Errorf("read event %s: %w", id, err)
+	}
+	var attempts []relay.Attempt
+	for _, r := range all { // of one id, one for each source
+		of, err := s.Store.EventAttempts(c.ctx(), r.Ref(), []string{endpoint}, relay.MaxExamined)
+		if err != nil && !errors.Is(err, relay.ErrNotFound) {
+			return answer{}, false, fmt.Errorf("read attempts of %s: %w", id, err)
+		}
+		attempts = append(attempts, of...)
+	}
+	attempts = slices.DeleteFunc(relay.NewestAttempts(attempts, len(attempts)), func(a relay.Attempt) bool {
+		return p.After != "" && a.ID >= p.After || f.Status != "" && a.Status != f.Status || f.Final != nil && a.Final != *f.Final ||
+			!relay.TypeFits(f.Types, a.EventType) || a.DueAt.Before(f.Since) || !f.Until.IsZero() && !a.DueAt.Before(f.Until)
+	})
+	next := ""
+	if len(attempts) > p.Limit {
+		attempts = attempts[:p.Limit]
+		next = attempts[p.Limit-1].ID
+	}
+	ans, err := s.listed(binding, each(attempts, attemptWire), next)
+	return ans, len(all) > 0, err
 }
 
 // testEndpoint sends a webhook.test to the endpoint alone, also while it is

@@ -38,14 +38,23 @@ func TestAttemptsAreShownAsTheyAreOnRecord(t *testing.T) {
 		"data.2.id": failed.ID, "data.2.http_status": 500, "data.2.response_snippet": "no", "data.2.next_attempt_at": nil, "data.2.final": true,
 	})
 	for query, want := range map[string][]string{
-		"?status=failed":             {retrying.ID, failed.ID},
-		"?status=skipped":            {skipped.ID},
-		"?status=succeeded":          {},
-		"?final=true":                {skipped.ID, failed.ID},
-		"?final=false":               {retrying.ID},
-		"?event_id=evt_1":            {failed.ID},
-		"?status=failed&final=true":  {failed.ID},
-		"?event_id=evt_2&final=true": {skipped.ID},
+		"?status=failed":                   {retrying.ID, failed.ID},
+		"?status=skipped":                  {skipped.ID},
+		"?status=succeeded":                {},
+		"?final=true":                      {skipped.ID, failed.ID},
+		"?final=false":                     {retrying.ID},
+		"?event_id=evt_1":                  {failed.ID},
+		"?status=failed&final=true":        {failed.ID},
+		"?event_id=evt_2&final=true":       {skipped.ID},
+		"?type=generation.*":               {skipped.ID, failed.ID},
+		"?type=order.paid,a.b":             {retrying.ID},
+		"?event_id=evt_1&status=succeeded": {},
+		"?event_id=evt_1&type=order.paid":  {},
+		"?event_id=evt_none":               {},
+		"?since=" + relay.FormatTime(now):  {retrying.ID},
+		"?until=" + relay.FormatTime(now):  {skipped.ID, failed.ID},
+		"?event_id=evt_1&until=" + relay.FormatTime(failed.DueAt): {},
+		"?event_id=evt_1&since=" + relay.FormatTime(failed.DueAt): {failed.ID},
 	} {
 		got := []string{}
 		for _, v := range w.call("GET", path+query, "").is(200).at("data").([]any) {
@@ -138,5 +147,40 @@ func TestARetryThatCouldNotBeQueuedIsFoundByTheRepairWalk(t *testing.T) {
 	late, _, err := w.Store.Overdue(context.Background(), w.clock.Now().Add(time.Second), relay.Page{Limit: 10})
 	if err != nil || len(late) != 1 || late[0].Delivery.Run != 1 {
 		t.Errorf("overdue: %+v, %v", late, err)
+	}
+}
+
+func TestTheAttemptsOfOneEventComeInPages(t *testing.T) {
+	w := newWorld(t)
+	ep := w.createEndpoint()
+	var want []string
+	due := w.record("evt_1", ep, relay.AttemptSucceeded, 0).DueAt
+	for run := 1; run <= 5; run++ {
+		w.clock.Advance(time.Minute)
+		if _, err := w.Store.StartRun(t.Context(), w.account, "evt_1", ep, string(rune('a'+run)), w.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		a := relay.Attempt{
+			ID: relay.AttemptID(w.account, "evt_1", ep, run, 1, w.clock.Now()), Account: w.account, EventID: "evt_1", EventType: "generation.succeeded", EndpointID: ep,
+			Run: run, Number: 1, Status: relay.AttemptFailed, Final: true, RequestID: "req_1", DueAt: w.clock.Now(), CreatedAt: w.clock.Now(), MID: "m", EventCreatedAt: due,
+		}
+		if _, err := w.Store.RecordAttempt(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		want = append([]string{a.ID}, want...)
+	}
+	var got []string
+	for cursor := ""; ; {
+		page := w.call("GET", "/api/v1/webhooks/"+ep+"/deliveries?limit=2&event_id=evt_1&status=failed&cursor="+cursor, "").is(200)
+		for _, v := range page.at("data").([]any) {
+			got = append(got, v.(map[string]any)["id"].(string))
+		}
+		if page.at("has_more") == false {
+			break
+		}
+		cursor = page.text("next_cursor")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hookferry/shared/relay"
@@ -169,8 +170,16 @@ func (s *server) putEndpoint(c *call, ep relay.Endpoint) error {
 	return nil
 }
 
+// deletedStatus selects deleted endpoints, whose own status is disabled.
+const deletedStatus = "deleted"
+
 func (s *server) listEndpoints(c *call) (answer, error) {
-	binding := c.filters().binding("webhooks")
+	q := c.filters()
+	statuses := words(q, "status", string(relay.Active), string(relay.Disabled), deletedStatus)
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	binding := q.binding("webhooks")
 	p, err := s.page(c, binding)
 	if err != nil {
 		return answer{}, err
@@ -179,6 +188,13 @@ func (s *server) listEndpoints(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("list endpoints: %w", err)
 	}
+	eps = slices.DeleteFunc(eps, func(ep relay.Endpoint) bool {
+		status := string(ep.Status)
+		if ep.Deleted() {
+			status = deletedStatus
+		}
+		return len(statuses) > 0 && !slices.Contains(statuses, status)
+	})
 	counters := map[string]relay.Counters{}
 	if ids := each(eps, func(e relay.Endpoint) string { return e.ID }); len(ids) > 0 {
 		if counters, err = s.Store.Counters(c.ctx(), ids...); err != nil {

@@ -290,3 +290,23 @@ func TestSecretsAreInNoLog(t *testing.T) {
 		}
 	}
 }
+
+func TestEndpointsAreListedByStatus(t *testing.T) {
+	w := newWorld(t)
+	active, disabled, deleted := w.createEndpoint(), w.createEndpoint(), w.createEndpoint()
+	w.call("PATCH", "/api/v1/webhooks/"+disabled, `{"status":"disabled"}`).is(200)
+	w.call("DELETE", "/api/v1/webhooks/"+deleted, "").is(200)
+	for query, want := range map[string][]string{
+		"": {deleted, disabled, active}, "?status=active": {active}, "?status=disabled": {disabled}, "?status=deleted": {deleted},
+		"?status=deleted,active": {deleted, active},
+	} {
+		got := []string{}
+		for _, v := range w.call("GET", "/api/v1/webhooks"+query, "").is(200).at("data").([]any) {
+			got = append(got, v.(map[string]any)["id"].(string))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", query, diff)
+		}
+	}
+	w.call("GET", "/api/v1/webhooks?status=gone", "").refused(relay.KindValidation, "status")
+}

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"hookferry/events"
+	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 	"hookferry/shared/telemetry"
@@ -18,16 +20,14 @@ import (
 func (s *server) listEvents(c *call) (answer, error) {
 	q := c.filters()
 	f := relay.EventFilter{
-		Type: q.text("type", "an event type, like generation.succeeded", relay.ValidEventType),
-		Status: word(q, "status", relay.EventPending, relay.EventDelivered, relay.EventFailed,
+		Types: q.types(),
+		Statuses: words(q, "status", relay.EventPending, relay.EventDelivered, relay.EventFailed,
 			relay.EventSkipped, relay.EventUnmatched, relay.EventRejected),
-		SourceID: q.text("source_id", "a source's id", func(v string) bool { return validID(relay.SourcePrefix, v) }),
-		Since:    q.instant("since"),
-		Until:    q.instant("until"),
+		SourceID:   q.text("source_id", "a source's id", func(v string) bool { return validID(relay.SourcePrefix, v) }),
+		EndpointID: q.text("endpoint_id", "an endpoint's id", func(v string) bool { return validID(relay.EndpointPrefix, v) }),
+		Subject:    q.text("subject", subjectForm, validSubject),
 	}
-	if q.err == nil && !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		q.fail(relay.Invalid("until", "until must be after since."))
-	}
+	f.Since, f.Until = q.period()
 	if q.err != nil {
 		return answer{}, q.err
 	}
@@ -206,12 +206,16 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	}
 	typ := need(o, "type", publishable)
 	data := need(o, "data", anObject)
+	subject := field(o, "subject", aSubject)
 	if err := o.done(); err != nil {
 		return answer{}, err
 	}
 	ev := relay.Event{
 		ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id,
+	}
+	if subject != nil {
+		ev.Subject = *subject
 	}
 	// Every identifier and time has the same length, so the body is judged before
 	// the key stands for it.
@@ -239,6 +243,25 @@ func (s *server) accept(c *call, ev relay.Event) (answer, error) {
 		status: http.StatusAccepted,
 		body:   eventWire(relay.EventSummary{Event: ev, Status: relay.EventPending}),
 	}, nil
+}
+
+const subjectForm = "1 to 256 characters, none of which is a control character"
+
+// validSubject reports whether text can be what an event is about.
+func validSubject(text string) bool {
+	return text != "" && utf8.ValidString(text) && utf8.RuneCountInString(text) <= relay.MaxSubject && relay.Printable(text) == text
+}
+
+// aSubject reads what a published event is about; null for nothing.
+func aSubject(param string, raw json.RawMessage) (string, error) {
+	if rawjson.IsNull(raw) {
+		return "", nil
+	}
+	text, err := aString(param, raw)
+	if err == nil && !validSubject(text) {
+		err = relay.Invalid(param, "%s must be %s.", param, subjectForm)
+	}
+	return text, err
 }
 
 // publishable reads the type of an event that a client publishes.

@@ -265,17 +265,23 @@ func TestEventsAreFiltered(t *testing.T) {
 		return url.QueryEscape(start.Add(time.Duration(i) * time.Minute).In(time.FixedZone("", 7200)).Format(time.RFC3339))
 	}
 	for query, want := range map[string][]string{
-		"":                                     {"evt_d", "evt_c", "evt_b", "evt_a"},
-		"status=delivered":                     {"evt_d", "evt_a"},
-		"status=failed":                        {"evt_b"},
-		"status=skipped":                       {"evt_c"},
-		"status=rejected":                      {},
-		"type=generation.succeeded":            {"evt_d", "evt_c", "evt_b", "evt_a"},
-		"type=order.paid":                      {},
-		"source_id=src_00000000000000000000":   {},
-		"since=" + at(1):                       {"evt_d", "evt_c", "evt_b"},
-		"since=" + at(1) + "&until=" + at(3):   {"evt_c", "evt_b"},
-		"until=" + at(1) + "&status=delivered": {"evt_a"},
+		"":                                       {"evt_d", "evt_c", "evt_b", "evt_a"},
+		"status=delivered":                       {"evt_d", "evt_a"},
+		"status=failed":                          {"evt_b"},
+		"status=skipped":                         {"evt_c"},
+		"status=rejected":                        {},
+		"type=generation.succeeded":              {"evt_d", "evt_c", "evt_b", "evt_a"},
+		"type=order.paid":                        {},
+		"type=order.*,generation.*":              {"evt_d", "evt_c", "evt_b", "evt_a"},
+		"type=order.*":                           {},
+		"status=failed,skipped":                  {"evt_c", "evt_b"},
+		"status=delivered,failed":                {"evt_d", "evt_b", "evt_a"},
+		"endpoint_id=" + ep:                      {"evt_d", "evt_c", "evt_b", "evt_a"},
+		"endpoint_id=whend_00000000000000000000": {},
+		"source_id=src_00000000000000000000":     {},
+		"since=" + at(1):                         {"evt_d", "evt_c", "evt_b"},
+		"since=" + at(1) + "&until=" + at(3):     {"evt_c", "evt_b"},
+		"until=" + at(1) + "&status=delivered":   {"evt_a"},
 	} {
 		got := []string{}
 		cursor := ""
@@ -339,4 +345,41 @@ func TestReadEventTellsEventsOfOneIDApartByTheirSource(t *testing.T) {
 	w.call("GET", "/api/v1/webhook-events/gen_1?source_id="+one, "").is(200).equal(map[string]any{"source_id": one, "other_sources.0": two})
 	w.call("GET", "/api/v1/webhook-events/gen_1?source_id="+relay.NewID(relay.SourcePrefix, w.clock.Now()), "").is(404)
 	w.call("GET", "/api/v1/webhook-events", "").is(200).equal(map[string]any{"data.0.id": "gen_1", "data.1.id": "gen_1"})
+}
+
+func TestFiltersThatMeanNothingAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for query, param := range map[string]string{
+		"type=order": "type", "type=order.*,": "type", "type=*": "type", "type=.*": "type", "type=a.b%20,a.c": "type", "type=Order.*": "type",
+		"status=failed,nothing": "status", "status=,": "status", "endpoint_id=x": "endpoint_id", "subject=a%00": "subject",
+		"subject=" + strings.Repeat("x", 257): "subject", "status=" + strings.Repeat("failed,", 50) + "failed": "status",
+		"since=2026-05-11T00:00:00Z&until=2026-05-10T00:00:00Z": "until",
+	} {
+		w.call("GET", "/api/v1/webhook-events?"+query, "").refused(relay.KindValidation, param)
+	}
+}
+
+func TestAnEventIsFoundByWhatItIsAbout(t *testing.T) {
+	w := newWorld(t)
+	a := w.call("POST", "/api/v1/webhook-events", `{"type":"order.paid","data":{},"subject":"order 7/ü"}`).is(202).equal(map[string]any{"subject": "order 7/ü"})
+	w.call("POST", "/api/v1/webhook-events", `{"type":"order.paid","data":{},"subject":null}`).is(202).equal(map[string]any{"subject": nil})
+	msgs := queued(t, w.events)
+	if len(msgs) != 2 || msgs[0].Event.Subject != "order 7/ü" || msgs[1].Event.Subject != "" {
+		t.Fatalf("queued %+v", msgs)
+	}
+	for _, m := range msgs {
+		if _, err := w.Store.PutEvent(t.Context(), relay.EventRecord{Event: *m.Event, MID: m.MID}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Store.ListEvent(t.Context(), *m.Event, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := w.call("GET", "/api/v1/webhook-events?subject="+url.QueryEscape("order 7/ü"), "").is(200).at("data").([]any)
+	if len(got) != 1 || got[0].(map[string]any)["id"] != a.text("id") {
+		t.Errorf("found %v", got)
+	}
+	for _, bad := range []string{`""`, `7`, `"a\u0000"`, `"a\nb"`, `"` + strings.Repeat("x", 257) + `"`} {
+		w.call("POST", "/api/v1/webhook-events", `{"type":"order.paid","data":{},"subject":`+bad+`}`).refused(relay.KindValidation, "subject")
+	}
 }

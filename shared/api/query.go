@@ -74,6 +74,48 @@ func word[T ~string](f *filters, name string, words ...T) T {
 	return T(f.text(name, "one of "+wordList(words), func(v string) bool { return slices.Contains(words, T(v)) }))
 }
 
+// several returns a parameter that lists things with commas between, each of which
+// must please ok; none if it is not given.
+func (f *filters) several(name, want string, ok func(string) bool) []string {
+	v := f.text(name, want+", or several with commas", func(v string) bool {
+		parts := strings.Split(v, ",")
+		return len(parts) <= maxSeveral && !slices.ContainsFunc(parts, func(p string) bool { return !ok(p) })
+	})
+	if v == "" {
+		return nil
+	}
+	return strings.Split(v, ",")
+}
+
+// maxSeveral is how many things a parameter may list.
+const maxSeveral = 50
+
+// words returns a parameter that lists some of a few words, each once.
+func words[T ~string](f *filters, name string, of ...T) (chosen []T) {
+	for _, v := range f.several(name, "one of "+wordList(of), func(v string) bool { return slices.Contains(of, T(v)) }) {
+		if !slices.Contains(chosen, T(v)) {
+			chosen = append(chosen, T(v))
+		}
+	}
+	return chosen
+}
+
+// types returns the event types and prefixes that a list is asked for.
+func (f *filters) types() []string {
+	return f.several("type", "an event type, like generation.succeeded, or a prefix, like order.*", func(v string) bool {
+		return relay.ValidEventType(v) || relay.ValidTypePrefix(v)
+	})
+}
+
+// period returns the times between which a list is asked for.
+func (f *filters) period() (since, until time.Time) {
+	since, until = f.instant("since"), f.instant("until")
+	if f.err == nil && !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		f.fail(relay.Invalid("until", "until must be after since."))
+	}
+	return since, until
+}
+
 // flag returns a parameter that is true or false, or nil.
 func (f *filters) flag(name string) *bool {
 	v := f.text(name, "true or false", func(v string) bool { return v == "true" || v == "false" })

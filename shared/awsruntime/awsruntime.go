@@ -81,7 +81,7 @@ func Start(ctx context.Context, lookup func(string) (string, bool), needs ...str
 	}
 	rt.Store = cache.Wrap(dynamo.New(
 		dynamodb.NewFromConfig(base, func(o *dynamodb.Options) { o.BaseEndpoint = endpoint("DYNAMODB") }),
-		dynamo.Config{Table: cfg.TableName, Shards: cfg.Shards, Retention: cfg.Retention, Now: time.Now},
+		dynamo.Config{Table: cfg.TableName, Shards: cfg.Shards, Retention: cfg.Retention, NoSubjectLookup: !cfg.SubjectLookup, Now: time.Now},
 	), cache.TTL, time.Now)
 	queues := sqs.NewFromConfig(base, func(o *sqs.Options) { o.BaseEndpoint = endpoint("SQS") })
 	rt.Events = sqsqueue.New(queues, sqsqueue.Config{URL: cfg.EventsQueueURL, DeadURL: cfg.EventsDLQURL, Now: time.Now})

@@ -21,6 +21,7 @@ type Config struct {
 	PublicURL       string        // without a slash at its end; empty: the gateway's own host
 	SiviBaseURL     string        // without a slash at its end
 	Retention       time.Duration // whole days
+	SubjectLookup   bool          // whether events are found by their subject without a walk
 	LogLevel        slog.Level
 
 	// AllowPrivateDestinations is true in dev alone.

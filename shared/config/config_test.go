@@ -31,7 +31,7 @@ func env(t *testing.T, set map[string]string) func(string) (string, bool) {
 func defaults() Config {
 	return Config{
 		RetrySchedule: relay.DefaultSchedule(), DeliveryTimeout: 10 * time.Second, ConnectTimeout: 3 * time.Second,
-		HeaderPrefix: "Rivya", SiviBaseURL: "https://connect.sivi.ai/api/prod/v2", Retention: 30 * 24 * time.Hour,
+		HeaderPrefix: "Rivya", SiviBaseURL: "https://connect.sivi.ai/api/prod/v2", Retention: 30 * 24 * time.Hour, SubjectLookup: true,
 		LogLevel: slog.LevelInfo, EndpointLimit: 100, FailingAfter: 5 * 24 * time.Hour, ExpectFirst: 10 * time.Minute,
 		ExpectGiveUp: 24 * time.Hour, Shards: 8,
 	}
@@ -61,7 +61,7 @@ func TestAnEmptyEnvironmentWorks(t *testing.T) {
 func TestEveryVariableIsTaken(t *testing.T) {
 	set := map[string]string{
 		"RETRY_SCHEDULE": "0s,1s, 2s", "DELIVERY_TIMEOUT": "5s", "CONNECT_TIMEOUT": "500ms", "HEADER_PREFIX": "my-brand2",
-		"PUBLIC_URL": "https://hooks.example.com/base//", "SIVI_BASE_URL": " https://sivi.example.com:8443/api/ ", "RETENTION_DAYS": "7",
+		"PUBLIC_URL": "https://hooks.example.com/base//", "SIVI_BASE_URL": " https://sivi.example.com:8443/api/ ", "RETENTION_DAYS": "7", "SUBJECT_LOOKUP": "false",
 		"LOG_LEVEL": "WARN", "ALLOW_PRIVATE_DESTINATIONS": "false", "ENDPOINT_LIMIT": "5", "FAILING_AFTER": "1h",
 		"EXPECT_FIRST": "2m", "EXPECT_GIVE_UP": "3h", "SHARDS": "16", "TABLE_NAME": "hookferry",
 		"EVENTS_QUEUE_URL":  "https://sqs.us-east-1.amazonaws.com/123456789012/events",
@@ -102,6 +102,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"HEADER_PREFIX":              {"-", "a-", "-a", "1a", "a b", "a_b", "ä", "a:b", strings.Repeat("a", 31), "X", "x", "x-amz", "X-Amzn-Foo", "Sec", "sec-x", "PROXY", "x-forwarded", "cf"},
 		"PUBLIC_URL":                 {"hooks.example.com", "ftp://example.com", "https://", "https:///x", "https://u:p@example.com", "https://example.com/#a", "https://example.com/#", "https://example.com/?a=b", "https://example.com/?", "https:example.com", "//example.com", "https://exa mple.com"},
 		"SIVI_BASE_URL":              {"connect.sivi.ai", "http://connect.sivi.ai/api", "https://127.0.0.1/", "https://sivi.internal/", "https://connect.sivi.ai:80/", "https://u@connect.sivi.ai", "https://169.254.169.254"},
+		"SUBJECT_LOOKUP":             {"yes", "2"},
 		"RETENTION_DAYS":             {"0", "-1", "3651", "30d", "1.5"},
 		"LOG_LEVEL":                  {"verbose", "0", "information"},
 		"ALLOW_PRIVATE_DESTINATIONS": {"true", "1", "TRUE", "yes", "on", "maybe"},

@@ -59,6 +59,11 @@ var variables = []Variable{
 		},
 	},
 	{
+		Name: "SUBJECT_LOOKUP", Default: "true",
+		Meaning: "false: on DynamoDB, an event's subject costs no write unit of its own, and looking one up walks the list of events",
+		set:     parsed(func(c *Config) *bool { return &c.SubjectLookup }, parseBool),
+	},
+	{
 		Name: "LOG_LEVEL", Default: "info", Meaning: "debug, info, warn or error",
 		set: parsed(func(c *Config) *slog.Level { return &c.LogLevel }, parseLevel),
 	},

@@ -172,7 +172,8 @@ func fits(it item, f relay.AttemptFilter) bool {
 	case f.Status != "" && st != f.Status,
 		f.Bad && !bad(st),
 		f.Final != nil && it.bool("f") != *f.Final,
-		f.EventID != "" && it.string("e") != f.EventID:
+		f.EventID != "" && it.string("e") != f.EventID,
+		!relay.TypeFits(f.Types, it.string("t")):
 		return false
 	}
 	return true

@@ -150,3 +150,43 @@ func TestAnEventOfOneKilobyteCostsThreeWriteUnits(t *testing.T) {
 		t.Errorf("a failed retry cost %v, want 3 write units", failed)
 	}
 }
+
+func TestASubjectCostsOneWriteUnitAndItsLookUpOneQuery(t *testing.T) {
+	url := newTable(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var meter awstest.Meter
+	s := open(url, func() time.Time { return now }, with(meter.AddTo))
+	account := relay.NewID(relay.AccountPrefix, now)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 30 {
+		ev := relay.Event{
+			ID: relay.NewID(relay.EventPrefix, now), Account: account, Type: "generation.succeeded",
+			Format: relay.FormatRivya, SourceID: relay.NewID(relay.SourcePrefix, now), VerifiedBy: relay.VerifiedBySignature,
+			CreatedAt: now.Add(time.Duration(i) * time.Millisecond), RequestID: relay.NewID(relay.RequestPrefix, now),
+			Payload: relay.NewPayload(providerBody(random, 1024)), Subject: "gen_" + randomText(random, 26),
+		}
+		if i%10 == 0 {
+			ev.Subject = "gen_the_same"
+		}
+		r := relay.EventRecord{Event: ev, MID: relay.NewMID(), Matched: []string{relay.NewID(relay.EndpointPrefix, now)}}
+		a := attempt(r, r.Matched[0], now, false)
+		_, err1 := s.PutEvent(t.Context(), r)
+		_, err2 := s.RecordAttempt(t.Context(), a)
+		err3 := s.ListEvent(t.Context(), ev, []relay.Delivery{a.Delivery()})
+		if err1 != nil || err2 != nil || err3 != nil {
+			t.Fatal(err1, err2, err3)
+		}
+		if got := meter.Take(); got.WriteUnits > 4 || len(got.Calls) != 1 {
+			t.Fatalf("an event with a subject cost %v, want 4 write units", got)
+		}
+	}
+	evs, next, err := s.Events(t.Context(), account, relay.EventFilter{Subject: "gen_the_same"}, relay.Page{Limit: 20})
+	if err != nil || next != "" || len(evs) != 3 {
+		t.Fatalf("found %d events, %q, %v", len(evs), next, err)
+	}
+	got := meter.Take()
+	t.Logf("3 events by their subject: %v", got)
+	if got.Calls["Query"] != 1 {
+		t.Errorf("the look-up cost %v, want one query", got)
+	}
+}

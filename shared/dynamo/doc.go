@@ -12,6 +12,7 @@
 //	event           E#account#event     E                once; claims and runs are set on it
 //	list row        L#account#shard     time#event       once, after the first attempts
 //	open event      P#account#shard     time#event       unless all succeeded at the first attempt
+//	subject             U#account#subject   time#event       once, if the event has one
 //	attempt         D#endpoint#shard    attempt ID       once
 //	bad attempt     B#endpoint#shard    attempt ID       once, if it did not succeed
 //	endpoint        A#account           W#endpoint       V#account once it is deleted

@@ -2,16 +2,22 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"hookferry/shared/relay"
 )
 
 // listing is what a listed event's row and open-event item say of it.
-func (s *Store) listing(k key, ev relay.Event, deliveries int) item {
+func (s *Store) listing(k key, ev relay.Event, endpoints []string) item {
 	it := newItem(k)
 	it.setSummary(ev)
-	it.setInt("n", int64(deliveries))
+	it.setInt("n", int64(len(endpoints)))
+	var packed []byte
+	for _, id := range endpoints {
+		packed = packID(packed, id)
+	}
+	it.setBytes("ep", packed)
 	it.setExpiry(ev.CreatedAt.Add(s.retention))
 	return it
 }
@@ -21,26 +27,34 @@ func (s *Store) listing(k key, ev relay.Event, deliveries int) item {
 // only with its open-event item, so a crash between the two leaves the event
 // unlisted until the message comes again.
 func (s *Store) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.Delivery) error {
-	count, open := 0, len(deliveries) == 0
+	endpoints, open := relay.EndpointsOf(deliveries), len(deliveries) == 0
 	for _, d := range deliveries {
-		if d.EndpointID != relay.Confirmation {
-			count++
-		}
 		open = open || !plain(d)
 	}
 	ref := ev.Ref()
+	// Beside the row, and done before this is: whoever finds an event by its
+	// subject reads its row.
+	subject := make(chan error, 1)
+	go func() { subject <- s.putSubject(ctx, ev) }()
+	if err := errors.Join(s.listEvent(ctx, ev, ref, deliveries, endpoints, open), <-subject); err != nil {
+		return fmt.Errorf("list event %s: %w", ev.ID, err)
+	}
+	return nil
+}
+
+func (s *Store) listEvent(ctx context.Context, ev relay.Event, ref relay.EventRef, deliveries []relay.Delivery, endpoints []string, open bool) error {
 	if open {
 		if err := s.register(ctx, ev.Account); err != nil {
-			return fmt.Errorf("list event %s: %w", ev.ID, err)
+			return err
 		}
 	}
-	row := s.listing(s.listKey(ref), ev, count)
+	row := s.listing(s.listKey(ref), ev, endpoints)
 	row.setBool("p", open)
 	there, ok, err := s.putMarked(ctx, row, absent)
 	if err == nil && ok && !open {
 		return nil
 	}
-	first := s.listing(s.openKey(ref), ev, count)
+	first := s.listing(s.openKey(ref), ev, endpoints)
 	if err == nil && ok {
 		for _, d := range deliveries {
 			if !plain(d) {
@@ -53,18 +67,15 @@ func (s *Store) ListEvent(ctx context.Context, ev relay.Event, deliveries []rela
 		}
 	}
 	if err == nil {
-		err = s.listAgain(ctx, ev, deliveries, count, there)
+		err = s.listAgain(ctx, ev, deliveries, endpoints, there)
 	}
-	if err != nil {
-		return fmt.Errorf("list event %s: %w", ev.ID, err)
-	}
-	return nil
+	return err
 }
 
 // listAgain lists an event of which there is a list row or an open-event item
 // already: of a listing before, or because a delivery was saved or run again
 // before the event was listed.
-func (s *Store) listAgain(ctx context.Context, ev relay.Event, deliveries []relay.Delivery, count int, row item) error {
+func (s *Store) listAgain(ctx context.Context, ev relay.Event, deliveries []relay.Delivery, endpoints []string, row item) error {
 	ref := ev.Ref()
 	if row.string("t") != "" && !row.bool("p") {
 		// All had succeeded at the first attempt; what is not further than that
@@ -88,10 +99,10 @@ func (s *Store) listAgain(ctx context.Context, ev relay.Event, deliveries []rela
 			return err
 		}
 	}
-	if err := s.merge(ctx, s.listing(s.openKey(ref), ev, count)); err != nil {
+	if err := s.merge(ctx, s.listing(s.openKey(ref), ev, endpoints)); err != nil {
 		return err
 	}
-	listed := s.listing(s.listKey(ref), ev, count)
+	listed := s.listing(s.listKey(ref), ev, endpoints)
 	listed.setBool("p", true)
 	return s.merge(ctx, listed)
 }

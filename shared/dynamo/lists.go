@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +19,15 @@ func (s *Store) Events(ctx context.Context, account string, f relay.EventFilter,
 	if err != nil {
 		return nil, "", err
 	}
+	if f.Subject != "" && !s.noSubjects {
+		events, next, err := s.eventsOfSubject(ctx, account, f, r, p)
+		if err != nil {
+			return nil, "", fmt.Errorf("list events of %s: %w", account, err)
+		}
+		return events, next, nil
+	}
 	prefix := "L#"
-	if f.Status != "" && f.Status != relay.EventDelivered {
+	if len(f.Statuses) > 0 && !slices.Contains(f.Statuses, relay.EventDelivered) {
 		prefix = "P#"
 	}
 	rows := s.shardRows(prefix, account, r, p.Limit)
@@ -52,7 +60,7 @@ func (s *Store) Events(ctx context.Context, account string, f relay.EventFilter,
 				break
 			}
 		}
-		found, err := s.summaries(ctx, account, batch, f.Status)
+		found, err := s.summaries(ctx, account, batch, f)
 		if err != nil {
 			return nil, "", fmt.Errorf("list events of %s: %w", account, err)
 		}
@@ -95,12 +103,20 @@ func (s *Store) lists(account string, it item, f relay.EventFilter) bool {
 	if !ok || it.string("t") == "" || unixMillis(ref.CreatedAt) <= s.cutoff() {
 		return false
 	}
-	return (f.Type == "" || f.Type == it.string("t")) && (f.SourceID == "" || f.SourceID == it.id("s"))
+	var endpoints []string
+	if f.EndpointID != "" {
+		for rest, ok := it.bytes("ep"), true; ok && len(rest) > 0; {
+			var id string
+			id, rest, ok = unpackID(rest)
+			endpoints = append(endpoints, id)
+		}
+	}
+	return f.Fits(summaryOf(it, ref), endpoints)
 }
 
 // summaries reads what rows do not tell themselves and leaves out those of
 // another status.
-func (s *Store) summaries(ctx context.Context, account string, rows []item, status relay.EventStatus) ([]relay.EventSummary, error) {
+func (s *Store) summaries(ctx context.Context, account string, rows []item, f relay.EventFilter) ([]relay.EventSummary, error) {
 	var keys []key
 	for _, it := range rows {
 		if it.bool("p") {
@@ -130,7 +146,7 @@ func (s *Store) summaries(ctx context.Context, account string, rows []item, stat
 				return nil, err
 			}
 		}
-		if status == "" || sum.Status == status {
+		if f.Wants(sum.Status) {
 			events = append(events, sum)
 		}
 	}

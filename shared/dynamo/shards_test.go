@@ -54,10 +54,10 @@ func TestEverythingIsFoundAfterTheShardsWereDoubled(t *testing.T) {
 	}
 	slices.Reverse(want)
 
-	for _, status := range []relay.EventStatus{"", relay.EventPending} {
+	for _, statuses := range [][]relay.EventStatus{nil, {relay.EventPending}} {
 		var got []string
 		for p := (relay.Page{Limit: 7}); ; {
-			page, next, err := after.Events(ctx, "acct_1", relay.EventFilter{Status: status}, p)
+			page, next, err := after.Events(ctx, "acct_1", relay.EventFilter{Statuses: statuses}, p)
 			must(err)
 			for _, ev := range page {
 				got = append(got, ev.ID)
@@ -67,7 +67,7 @@ func TestEverythingIsFoundAfterTheShardsWereDoubled(t *testing.T) {
 			}
 		}
 		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("events by status %q (-want +got):\n%s", status, d)
+			t.Errorf("events by status %q (-want +got):\n%s", statuses, d)
 		}
 	}
 	for i, a := range attempts {

@@ -50,6 +50,10 @@ type Config struct {
 	// Retention is how long events, attempts and replays are kept; 0 is
 	// DefaultRetention.
 	Retention time.Duration
+	// NoSubjectLookup leaves out the item by which an event is found under its
+	// subject, a write unit for each event that has one. Looking a subject up then
+	// walks the list of all events.
+	NoSubjectLookup bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -60,6 +64,7 @@ type Store struct {
 	table      *string
 	shards     int
 	retention  time.Duration
+	noSubjects bool
 	now        func() time.Time
 	waiting    countCache
 	registered registry
@@ -88,9 +93,9 @@ func New(client *dynamodb.Client, cfg Config) *Store {
 		client:    dynamodb.New(options),
 		table:     aws.String(cfg.Table),
 		shards:    shards,
-		retention: cfg.Retention,
-		now:       cfg.Now,
-		waiting:   countCache{now: cfg.Now},
+		retention: cfg.Retention, noSubjects: cfg.NoSubjectLookup,
+		now:     cfg.Now,
+		waiting: countCache{now: cfg.Now},
 	}
 }
 

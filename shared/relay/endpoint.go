@@ -46,7 +46,7 @@ type Endpoint struct {
 	Account    string
 	Name       string
 	URL        string
-	EventTypes []string // names, or "*"
+	EventTypes []string // names, prefixes like order.*, or "*"
 	SourceIDs  []string // empty: all
 	Format     Format
 	Signatures []Scheme
@@ -202,7 +202,7 @@ func (e Endpoint) Match(ev Event) Mismatch {
 }
 
 func (e Endpoint) wantsType(typ string) bool {
-	if slices.Contains(e.EventTypes, typ) {
+	if len(e.EventTypes) > 0 && TypeFits(e.EventTypes, typ) {
 		return true
 	}
 	return slices.Contains(e.EventTypes, "*") && !ReservedType(typ)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -206,11 +207,36 @@ type EventStore interface {
 
 // EventFilter selects events; a zero field selects all.
 type EventFilter struct {
-	Type     string
-	Status   EventStatus
+	Types    []string // names, or prefixes like order.*; any of them
+	Statuses []EventStatus
 	SourceID string
-	Since    time.Time // inclusive
-	Until    time.Time // exclusive
+	Subject  string
+	// EndpointID selects events that an endpoint was matched with.
+	EndpointID string
+	Since      time.Time // inclusive
+	Until      time.Time // exclusive
+}
+
+// Fits reports whether an event that was matched with these endpoints fits all of
+// the filter but status and time.
+func (f EventFilter) Fits(ev Event, endpoints []string) bool {
+	return TypeFits(f.Types, ev.Type) && (f.SourceID == "" || f.SourceID == ev.SourceID) &&
+		(f.Subject == "" || f.Subject == ev.Subject) && (f.EndpointID == "" || slices.Contains(endpoints, f.EndpointID))
+}
+
+// Wants reports whether the filter selects events of a status.
+func (f EventFilter) Wants(status EventStatus) bool {
+	return len(f.Statuses) == 0 || slices.Contains(f.Statuses, status)
+}
+
+// EndpointsOf returns the endpoints of an event's deliveries.
+func EndpointsOf(deliveries []Delivery) (ids []string) {
+	for _, d := range deliveries {
+		if d.EndpointID != Confirmation {
+			ids = append(ids, d.EndpointID)
+		}
+	}
+	return ids
 }
 
 // Overdue is a delivery whose next attempt should have been made.
@@ -246,6 +272,7 @@ type AttemptFilter struct {
 	Bad     bool // failed and skipped ones
 	Final   *bool
 	EventID string
+	Types   []string  // of the event; names, or prefixes like order.*
 	Since   time.Time // due at or after
 	Until   time.Time // due before
 }

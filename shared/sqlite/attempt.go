@@ -95,7 +95,7 @@ func (db *DB) Attempts(ctx context.Context, endpoint string, f relay.AttemptFilt
 	next, err = db.page(ctx, attemptList, p, query, args, func(r row) (bool, error) {
 		a := readAttempt(r)
 		if f.Status != "" && a.Status != f.Status || f.Bad && a.Status == relay.AttemptSucceeded ||
-			f.Final != nil && a.Final != *f.Final {
+			f.Final != nil && a.Final != *f.Final || !relay.TypeFits(f.Types, a.EventType) {
 			return false, nil
 		}
 		attempts = append(attempts, a)

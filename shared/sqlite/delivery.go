@@ -116,10 +116,11 @@ func (db *DB) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.
 		if err := p.apply(c, deliveries...); err != nil {
 			return err
 		}
-		_, err = c.exec(`INSERT INTO listed (account, `+listedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err = c.exec(`INSERT INTO listed (account, `+listedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET status = excluded.status`,
 			ev.Account, ev.CreatedAt, ref.ID, string(relay.StatusOf(p.ds)), ev.Type, string(ev.Format), ev.SourceID,
-			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), ev.Subject)
+			string(ev.VerifiedBy), ev.Test, ev.RequestID, ev.Only, string(ev.Confirm), ev.Subject,
+			texts(relay.EndpointsOf(deliveries)))
 		return err
 	}), "list event %s", ev.ID)
 }

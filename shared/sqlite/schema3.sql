@@ -10,6 +10,8 @@ ALTER TABLE events ADD COLUMN answered_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN answer_outcome TEXT NOT NULL DEFAULT '';
 ALTER TABLE events ADD COLUMN answer TEXT NOT NULL DEFAULT '';
 ALTER TABLE listed ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE listed ADD COLUMN endpoints TEXT NOT NULL DEFAULT '';
+CREATE INDEX listed_by_subject ON listed (account, subject, created_at, id) WHERE subject <> '';
 ALTER TABLE deliveries ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN url TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN signatures TEXT NOT NULL DEFAULT '';

@@ -51,7 +51,7 @@ func (m *Memory) Attempts(ctx context.Context, endpoint string, f relay.AttemptF
 	}
 	return page(all, p, descending, func(a relay.Attempt) string { return a.ID }, func(a relay.Attempt) bool {
 		return (f.Status == "" || a.Status == f.Status) && (!f.Bad || a.Status != relay.AttemptSucceeded) &&
-			(f.Final == nil || a.Final == *f.Final) && (f.EventID == "" || a.EventID == f.EventID)
+			(f.Final == nil || a.Final == *f.Final) && (f.EventID == "" || a.EventID == f.EventID) && relay.TypeFits(f.Types, a.EventType)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 // memoryEvent is an event with the state of its deliveries.
 type memoryEvent struct {
 	record     relay.EventRecord
+	endpoints  []string // those that it was listed with
 	listed     bool
 	clean      bool // listed with nothing to keep
 	deliveries map[string]relay.Delivery
@@ -154,7 +155,7 @@ func (m *Memory) ListEvent(ctx context.Context, ev relay.Event, deliveries []rel
 		clean = clean && d.Status == relay.DeliverySucceeded && d.Run == 0 && d.Attempts == 1
 	}
 	if !e.listed {
-		e.listed, e.clean = true, clean
+		e.listed, e.clean, e.endpoints = true, clean, relay.EndpointsOf(deliveries)
 	}
 	for _, d := range deliveries {
 		if !clean || !e.clean {
@@ -241,8 +242,7 @@ func (m *Memory) Events(ctx context.Context, account string, f relay.EventFilter
 	}
 	return page(all, p, descending, func(s relay.EventSummary) string { return position(s.CreatedAt, s.Ref().ID) },
 		func(s relay.EventSummary) bool {
-			return (f.Type == "" || s.Type == f.Type) && (f.SourceID == "" || s.SourceID == f.SourceID) &&
-				(f.Status == "" || s.Status == f.Status)
+			return f.Wants(s.Status) && f.Fits(s.Event, m.events[[2]string{account, s.Ref().ID}].endpoints)
 		})
 }
 

@@ -141,7 +141,7 @@ func (s *storeTest) retention() {
 		_, err := s.StartRun(s.ctx, s.a, r.ID, endpoint, "t", s.clock.Now())
 		s.fails("start a run after the retention time", err, relay.ErrNotFound)
 	}
-	for _, f := range []relay.EventFilter{{}, {Status: relay.EventPending}, {Status: relay.EventDelivered}, {Type: clean.Type}, {Since: Start.Add(-time.Hour)}} {
+	for _, f := range []relay.EventFilter{{}, {Statuses: []relay.EventStatus{relay.EventPending}}, {Statuses: []relay.EventStatus{relay.EventDelivered}}, {Types: []string{clean.Type}}, {Since: Start.Add(-time.Hour)}} {
 		if got := s.listed(f, 10); len(got) > 0 {
 			s.Errorf("events with %+v after the retention time: %v", f, got)
 		}

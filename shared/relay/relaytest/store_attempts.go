@@ -182,6 +182,9 @@ func (s *storeTest) attemptFilters() {
 		{Final: new(false)},
 		{EventID: "evt_1"},
 		{EventID: "evt_none"},
+		{Types: []string{"generation.*"}},
+		{Types: []string{"generation.failed", "generation.succeeded"}},
+		{Types: []string{"order.*"}, Bad: true},
 		{Since: at(30)},
 		{Until: at(30)},
 		{Since: at(20), Until: at(40)},
@@ -200,7 +203,7 @@ func (s *storeTest) attemptFilters() {
 		for _, a := range attempts {
 			if (f.Status == "" || a.Status == f.Status) && (!f.Bad || a.Status != relay.AttemptSucceeded) &&
 				(f.Final == nil || a.Final == *f.Final) && (f.EventID == "" || a.EventID == f.EventID) &&
-				(f.Since.IsZero() || !a.DueAt.Before(f.Since)) && (f.Until.IsZero() || a.DueAt.Before(f.Until)) {
+				(len(f.Types) == 0 || f.Types[0] != "order.*") && (f.Since.IsZero() || !a.DueAt.Before(f.Since)) && (f.Until.IsZero() || a.DueAt.Before(f.Until)) {
 				want = append(want, a.ID)
 			}
 		}

@@ -87,8 +87,12 @@ func (s *storeTest) shows(what string, r relay.EventRecord, status relay.EventSt
 	eventually(s, what+": lists by status", want, func() map[relay.EventStatus][]row {
 		got := map[relay.EventStatus][]row{}
 		for _, f := range filters {
+			by := relay.EventFilter{Statuses: []relay.EventStatus{f}}
+			if f == "" {
+				by = relay.EventFilter{}
+			}
 			for _, e := range all(s, 10, func(p relay.Page) ([]relay.EventSummary, string, error) {
-				return s.Events(s.ctx, s.a, relay.EventFilter{Status: f}, p)
+				return s.Events(s.ctx, s.a, by, p)
 			}) {
 				if e.ID == r.ID {
 					got[f] = append(got[f], row{shown(e.Event), e.Status})

@@ -247,7 +247,7 @@ func (s *storeTest) foreignEvents() {
 	if err := s.ClaimEvent(s.ctx, stolen, r.ClaimedUntil, r.ClaimedUntil.Add(time.Hour)); err == nil {
 		s.Error("another account's event was claimed")
 	}
-	for _, f := range []relay.EventFilter{{}, {Status: relay.EventFailed}, {Type: r.Type}} {
+	for _, f := range []relay.EventFilter{{}, {Statuses: []relay.EventStatus{relay.EventFailed}}, {Types: []string{r.Type}}} {
 		got := all(s, 10, func(p relay.Page) ([]relay.EventSummary, string, error) { return s.Events(s.ctx, s.b, f, p) })
 		if len(got) > 0 {
 			s.Errorf("another account lists %d events with %+v", len(got), f)

@@ -43,7 +43,7 @@ func (s *storeTest) eventPages() {
 		return s.Events(s.ctx, s.a, relay.EventFilter{}, p)
 	})
 	badCursor(s, "failed events", func(p relay.Page) ([]relay.EventSummary, string, error) {
-		return s.Events(s.ctx, s.a, relay.EventFilter{Status: relay.EventFailed}, p)
+		return s.Events(s.ctx, s.a, relay.EventFilter{Statuses: []relay.EventStatus{relay.EventFailed}}, p)
 	})
 
 	// Events of one millisecond have no order, and are still all there once.
@@ -80,7 +80,7 @@ func (s *storeTest) eventsMeanwhile() {
 }
 
 func (s *storeTest) eventFilters() {
-	types, sources := []string{"a.b", "a.c"}, []string{"", "src_1", "src_2"}
+	types, sources, subjects := []string{"a.b", "a.c", "b.c", "a.b"}, []string{"", "src_1", "src_2"}, []string{"", "gen_1", odd, "gen_10", "gen_1#"}
 	statuses := map[relay.EventStatus][]relay.Delivery{
 		relay.EventDelivered: {succeeded("whend_1")},
 		relay.EventPending:   {retrying("whend_1", 1, Start.Add(time.Hour))},
@@ -97,49 +97,75 @@ func (s *storeTest) eventFilters() {
 	base := s.event(s.a, 0).CreatedAt
 	for i := range 72 {
 		r := s.event(s.a, i)
-		r.Type, r.SourceID = types[i%2], sources[i%3]
+		r.Type, r.SourceID, r.Subject = types[i%4], sources[i%3], subjects[i%5]
 		status := []relay.EventStatus{
 			relay.EventDelivered, relay.EventPending, relay.EventFailed, relay.EventSkipped,
 			relay.EventUnmatched, relay.EventRejected,
 		}[(i/6)%6]
 		if ds := statuses[status]; len(ds) > 0 && ds[0].EndpointID != relay.Confirmation {
 			r.Matched = []string{"whend_1"}
+			if i%7 == 0 {
+				r.Matched = []string{"whend_2", "whend_1"}
+			}
 		}
 		s.putRecord(r)
-		s.list(r, statuses[status]...)
+		ds := slices.Clone(statuses[status])
+		if len(r.Matched) == 2 {
+			ds = append(ds, ds[0])
+			ds[0].EndpointID = "whend_2"
+		}
+		s.list(r, ds...)
 		events = append(events, listed{r, status})
 	}
 	slices.Reverse(events)
 	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
 	for _, f := range []relay.EventFilter{
-		{Type: "a.b"},
-		{Type: "a.c"},
-		{Type: "a"},
+		{Types: []string{"a.b"}},
+		{Types: []string{"a.c"}},
+		{Types: []string{"a"}},
+		{Types: []string{"a.*"}},
+		{Types: []string{"b.c", "a.c"}},
+		{Types: []string{"b.*", "a.c", "*"}},
+		{Types: []string{"a*"}},
 		{SourceID: "src_1"},
 		{SourceID: "src_3"},
-		{Status: relay.EventDelivered},
-		{Status: relay.EventPending},
-		{Status: relay.EventFailed},
-		{Status: relay.EventSkipped},
-		{Status: relay.EventUnmatched},
-		{Status: relay.EventRejected},
+		{Subject: "gen_1"},
+		{Subject: odd},
+		{Subject: "gen_none"},
+		{Subject: "gen_1", Statuses: []relay.EventStatus{relay.EventFailed, relay.EventDelivered}},
+		{Subject: "gen_10", Since: at(20), Until: at(50)},
+		{Subject: "gen_1#", Types: []string{"a.*"}, SourceID: "src_1"},
+		{EndpointID: "whend_2"},
+		{EndpointID: "whend_1", Statuses: []relay.EventStatus{relay.EventFailed}},
+		{EndpointID: "whend_none"},
+		{EndpointID: "whend_2", Subject: "gen_1"},
+		{Statuses: []relay.EventStatus{relay.EventFailed, relay.EventPending, relay.EventRejected}},
+		{Statuses: []relay.EventStatus{relay.EventUnmatched, relay.EventDelivered}},
+		{Statuses: []relay.EventStatus{relay.EventDelivered}},
+		{Statuses: []relay.EventStatus{relay.EventPending}},
+		{Statuses: []relay.EventStatus{relay.EventFailed}},
+		{Statuses: []relay.EventStatus{relay.EventSkipped}},
+		{Statuses: []relay.EventStatus{relay.EventUnmatched}},
+		{Statuses: []relay.EventStatus{relay.EventRejected}},
 		{Since: at(30)},
 		{Until: at(30)},
 		{Since: at(20), Until: at(40)},
 		{Since: at(30), Until: at(30)},
 		{Since: at(1000)},
 		{Until: at(0)},
-		{Type: "a.b", SourceID: "src_2"},
-		{Type: "a.b", Status: relay.EventFailed},
-		{SourceID: "src_1", Status: relay.EventDelivered},
-		{Status: relay.EventFailed, Since: at(20)},
-		{Status: relay.EventUnmatched, Until: at(60)},
-		{Status: relay.EventPending, Since: at(1), Until: at(50)},
-		{Type: "a.c", SourceID: "src_1", Status: relay.EventSkipped, Since: at(5), Until: at(70)},
+		{Types: []string{"a.b"}, SourceID: "src_2"},
+		{Types: []string{"a.b"}, Statuses: []relay.EventStatus{relay.EventFailed}},
+		{SourceID: "src_1", Statuses: []relay.EventStatus{relay.EventDelivered}},
+		{Statuses: []relay.EventStatus{relay.EventFailed}, Since: at(20)},
+		{Statuses: []relay.EventStatus{relay.EventUnmatched}, Until: at(60)},
+		{Statuses: []relay.EventStatus{relay.EventPending}, Since: at(1), Until: at(50)},
+		{Types: []string{"a.c"}, SourceID: "src_1", Statuses: []relay.EventStatus{relay.EventSkipped}, Since: at(5), Until: at(70)},
 	} {
 		var want []string
 		for _, e := range events {
-			if (f.Type == "" || e.Type == f.Type) && (f.SourceID == "" || e.SourceID == f.SourceID) && (f.Status == "" || e.status == f.Status) &&
+			if (len(f.Types) == 0 || slices.Contains(f.Types, e.Type) || slices.Contains(f.Types, e.Type[:2]+"*")) &&
+				(f.SourceID == "" || e.SourceID == f.SourceID) && (len(f.Statuses) == 0 || slices.Contains(f.Statuses, e.status)) &&
+				(f.Subject == "" || e.Subject == f.Subject) && (f.EndpointID == "" || slices.Contains(e.Matched, f.EndpointID)) &&
 				(f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) {
 				want = append(want, e.ID)
 			}
@@ -174,10 +200,10 @@ func (s *storeTest) eventsInTheWay() {
 		}
 	})
 	for _, f := range []relay.EventFilter{
-		{Type: "rare.type"},
+		{Types: []string{"rare.type"}},
 		{SourceID: "src_rare"},
-		{Status: relay.EventFailed},
-		{Type: "rare.type", Status: relay.EventFailed},
+		{Statuses: []relay.EventStatus{relay.EventFailed}},
+		{Types: []string{"rare.type"}, Statuses: []relay.EventStatus{relay.EventFailed}},
 		{Until: Start.Add(10 * time.Millisecond)},
 	} {
 		eventually(s, fmt.Sprintf("%+v", f), want, func() []string { return s.listed(f, 2) })
@@ -185,6 +211,10 @@ func (s *storeTest) eventsInTheWay() {
 	eventually(s, "all", inTheWay+3, func() int {
 		return len(slices.Compact(slices.Sorted(slices.Values(s.listed(relay.EventFilter{}, 100)))))
 	})
-	eventually(s, "unmatched", inTheWay, func() int { return len(s.listed(relay.EventFilter{Status: relay.EventUnmatched}, 100)) })
-	eventually(s, "delivered", 0, func() int { return len(s.listed(relay.EventFilter{Status: relay.EventDelivered}, 100)) })
+	eventually(s, "unmatched", inTheWay, func() int {
+		return len(s.listed(relay.EventFilter{Statuses: []relay.EventStatus{relay.EventUnmatched}}, 100))
+	})
+	eventually(s, "delivered", 0, func() int {
+		return len(s.listed(relay.EventFilter{Statuses: []relay.EventStatus{relay.EventDelivered}}, 100))
+	})
 }
