@@ -86,6 +86,8 @@ func routes() []route {
 		{method: "POST", path: "/api/v1/webhooks/{id}/test", scope: relay.ScopeManage, serve: (*server).testEndpoint},
 		{method: "GET", path: "/api/v1/webhooks/{id}/deliveries", scope: relay.ScopeRead, query: q(listQuery + " status final event_id type since until"), serve: (*server).listAttempts},
 		{method: "POST", path: "/api/v1/webhooks/{id}/deliveries/{attempt_id}/retry", scope: relay.ScopeManage, serve: (*server).retryDelivery},
+		{method: "POST", path: "/api/v1/webhooks/{id}/match", scope: relay.ScopeManage, serve: (*server).matchEndpoint},
+		{method: "POST", path: "/api/v1/webhooks/{id}/deliver", scope: relay.ScopeManage, serve: (*server).deliverEvent},
 		{method: "POST", path: "/api/v1/webhooks/{id}/replay", scope: relay.ScopeManage, query: q("dry_run"), serve: (*server).createReplay},
 		{method: "GET", path: "/api/v1/replays/{id}", scope: relay.ScopeRead, serve: (*server).readReplay},
 		{method: "DELETE", path: "/api/v1/replays/{id}", scope: relay.ScopeManage, serve: (*server).cancelReplay},

@@ -72,7 +72,7 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"an unknown endpoint type", set("event_types", `["endpoint.other"]`), "event_types[0]", "endpoint.other"},
 		{"one word", set("event_types", `["paid"]`), "event_types[0]", "dots"},
 		{"upper case", set("event_types", `["Order.paid"]`), "event_types[0]", "lower-case"},
-		{"a wildcard in a name", set("event_types", `["order.*"]`), "event_types[0]", "dots"},
+		{"a wildcard in a name", set("event_types", `["order*"]`), "event_types[0]", "dots"},
 		{"an unknown format", with(`"format":"xml"`), "format", "rivya, sivi"},
 		{"no signatures", with(`"signatures":[]`), "signatures", "1 to"},
 		{"without rivya", with(`"signatures":["standard"]`), "signatures", "rivya"},

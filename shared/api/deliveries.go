@@ -144,7 +144,6 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, found(fmt.Errorf("read attempt %s: %w", id, err), "delivery attempt")
 	}
-	shown, _ := relay.CutEventKey(a.EventID)
 	mk, err := s.making(c, o, c.route(), c.id)
 	if err != nil {
 		return answer{}, err
@@ -153,19 +152,28 @@ func (s *server) retryDelivery(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	// If the send fails, or we die before it, the run is on record as due, and
-	// the repair walk finds it.
-	ref := relay.EventRef{Account: a.Account, ID: a.EventID, CreatedAt: a.EventCreatedAt}
-	m := relay.NewAttemptMessage(ref, ep.ID, run.Number, 1, run.StartedAt, run.StartedAt.Add(relay.GiveUpAfter))
-	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
-		return answer{}, fmt.Errorf("queue run %d of %s to %s: %w", run.Number, a.EventID, ep.ID, err)
+	w, err := s.sendRun(c, relay.EventRef{Account: a.Account, ID: a.EventID, CreatedAt: a.EventCreatedAt}, a.EventType, ep.ID, run)
+	if err != nil {
+		return answer{}, err
 	}
 	s.audit(c, "delivery.retry", id)
-	return answer{status: http.StatusAccepted, body: wireRun{
+	return answer{status: http.StatusAccepted, body: w}, nil
+}
+
+// sendRun sends the first attempt of a run that has been started. If the send
+// fails, or we die before it, the run is on record as due, and the repair walk
+// finds it.
+func (s *server) sendRun(c *call, ref relay.EventRef, typ, endpoint string, run relay.Run) (wireRun, error) {
+	m := relay.NewAttemptMessage(ref, endpoint, run.Number, 1, run.StartedAt, run.StartedAt.Add(relay.GiveUpAfter))
+	if err := s.Retries.Send(c.ctx(), m.Outgoing(c.now)); err != nil {
+		return wireRun{}, fmt.Errorf("queue run %d of %s to %s: %w", run.Number, ref.ID, endpoint, err)
+	}
+	shown, _ := relay.CutEventKey(ref.ID)
+	return wireRun{
 		Object: "webhook_delivery_run", EventID: shown,
-		EventType: a.EventType, EndpointID: ep.ID, Run: run.Number, Status: relay.DeliveryPending,
+		EventType: typ, EndpointID: endpoint, Run: run.Number, Status: relay.DeliveryPending,
 		NextAttemptID: m.AttemptID(), NextAttemptAt: moment(run.StartedAt),
-	}}, nil
+	}, nil
 }
 
 // startRun begins a run of the event to the endpoint, now. A repeat of the call

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"hookferry/events"
+	"hookferry/shared/filter"
+	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 )
@@ -28,6 +30,7 @@ type endpointFields struct {
 	Format     *relay.Format
 	Signatures *[]relay.Scheme
 	SourceIDs  *[]string
+	Filter     *string // empty: none
 }
 
 // take reads the fields that are optional in every call.
@@ -36,6 +39,24 @@ func (f *endpointFields) take(o *object) {
 	f.Format = field(o, "format", oneOf(relay.FormatRivya, relay.FormatSivi, relay.FormatVerbatim))
 	f.Signatures = field(o, "signatures", someSchemes)
 	f.SourceIDs = field(o, "source_ids", listOf(0, maxSourceIDs, aString))
+	f.Filter = field(o, "filter", aFilter)
+}
+
+// aFilter reads an event pattern and returns its canonical form; null for none.
+// What is wrong with it is said of the place where it is wrong.
+func aFilter(param string, raw json.RawMessage) (string, error) {
+	if rawjson.IsNull(raw) {
+		return "", nil
+	}
+	p, err := filter.Parse(raw)
+	if wrong, ok := errors.AsType[*filter.Error](err); ok {
+		at := relay.Printable(cut(param+strings.TrimPrefix(wrong.Path, "$"), 256))
+		return "", relay.Invalid(at, "%s %s.", at, relay.Printable(wrong.Problem))
+	}
+	if err != nil {
+		return "", err
+	}
+	return p.String(), nil
 }
 
 // anEventType reads what an endpoint may subscribe to: "*", or the name of a
@@ -45,14 +66,25 @@ func anEventType(param string, raw json.RawMessage) (string, error) {
 	if err != nil || typ == "*" {
 		return typ, err
 	}
+	if relay.ValidTypePrefix(typ) {
+		// One of a family of ours must stand for something.
+		if known := slices.ContainsFunc(events.Catalogue(), func(t events.Type) bool { return relay.TypeFits([]string{typ}, t.Name) }); !known && ours(typ) {
+			return "", relay.Invalid(param, "No event type begins like %q; GET /api/v1/event-types lists them.", typ)
+		}
+		return typ, nil
+	}
 	return typ, checkType(param, typ)
 }
+
+// ours reports whether a type, or a prefix of types, is of a family whose types
+// are those of the catalogue.
+func ours(typ string) bool { return relay.ReservedType(typ) || strings.HasPrefix(typ, "generation.") }
 
 func checkType(param, typ string) error {
 	if !relay.ValidEventType(typ) {
 		return relay.Invalid(param, "%s must be lower-case words joined by dots, like order.paid, at most 128 characters.", param)
 	}
-	if _, known := events.Lookup(typ); !known && (relay.ReservedType(typ) || strings.HasPrefix(typ, "generation.")) {
+	if _, known := events.Lookup(typ); !known && ours(typ) {
 		return relay.Invalid(param, "There is no event type %q; GET /api/v1/event-types lists them.", typ)
 	}
 	return nil
@@ -116,6 +148,7 @@ func (f endpointFields) apply(ep *relay.Endpoint, now time.Time) (changed []stri
 	set("format", f.Format != nil && *f.Format != ep.Format, func() { ep.Format = *f.Format })
 	set("signatures", f.Signatures != nil && !slices.Equal(*f.Signatures, ep.Signatures), func() { ep.Signatures = *f.Signatures })
 	set("source_ids", f.SourceIDs != nil && !slices.Equal(*f.SourceIDs, ep.SourceIDs), func() { ep.SourceIDs = *f.SourceIDs })
+	set("filter", f.Filter != nil && *f.Filter != ep.Filter, func() { ep.Filter = *f.Filter })
 	// An endpoint that is disabled already keeps its time and reason.
 	set("status", f.Status != nil && *f.Status != ep.Status, func() {
 		if *f.Status == relay.Disabled {

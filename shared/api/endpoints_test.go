@@ -26,7 +26,7 @@ func TestCreateAnswersAsTheSeedShows(t *testing.T) {
 		`"event_types":["generation.succeeded","generation.failed"],"status":"active","secret_preview":"` + secret[:8] + "..." + secret[len(secret)-6:] + `",` +
 		`"signing_secret":"` + secret + `","last_success_at":null,"last_failure_at":null,"failure_count":0,` +
 		`"created_at":"` + at + `","updated_at":"` + at + `","disabled_at":null,"revoked_at":null,` +
-		`"format":"rivya","signatures":["rivya"],"source_ids":[],"disabled_reason":null,"health":"healthy","failing_since":null}`
+		`"format":"rivya","signatures":["rivya"],"source_ids":[],"disabled_reason":null,"health":"healthy","failing_since":null,"filter":null}`
 	if diff := cmp.Diff(want, a.raw); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}

@@ -21,6 +21,7 @@ var statuses = map[relay.Kind]int{
 	relay.KindMethodNotAllowed:     http.StatusMethodNotAllowed,
 	relay.KindIdempotencyConflict:  http.StatusConflict,
 	relay.KindEndpointRevoked:      http.StatusConflict,
+	relay.KindEventNotMatched:      http.StatusConflict,
 	relay.KindLimitExceeded:        http.StatusConflict,
 	relay.KindPayloadTooLarge:      http.StatusRequestEntityTooLarge,
 	relay.KindUnsupportedMediaType: http.StatusUnsupportedMediaType,

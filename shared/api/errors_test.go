@@ -157,6 +157,11 @@ func TestEveryErrorCodeIsAnswered(t *testing.T) {
 			{"", send(w.key, "POST", "/api/v1/webhooks/"+deleted+"/replay", `{"since":"2026-05-01T00:00:00Z"}`)},
 			{"", send(w.key, "POST", "/api/v1/webhooks/"+deleted+"/deliveries/"+relay.AttemptIDFloor(w.clock.Now())+"/retry", "")},
 		},
+		relay.KindEventNotMatched: {{"", func() *reply {
+			w.record("evt_other_type", live, relay.AttemptSucceeded, 0)
+			w.call("PATCH", "/api/v1/webhooks/"+live, `{"event_types":["order.paid"]}`).is(200)
+			return w.call("POST", "/api/v1/webhooks/"+live+"/deliver", `{"event_id":"evt_other_type"}`)
+		}}},
 		relay.KindLimitExceeded: {{"", func() *reply {
 			w.createEndpoint()
 			return w.call("POST", "/api/v1/webhooks", newEndpoint)

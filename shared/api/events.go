@@ -139,8 +139,8 @@ func (s *server) readEvent(c *call) (answer, error) {
 			w.Deliveries = append(w.Deliveries, deliveryWire(d))
 		}
 	}
-	for _, u := range shownUnmatched(r) {
-		w.Unmatched = append(w.Unmatched, wireUnmatched(u))
+	if w.Unmatched, err = s.unmatched(c, r); err != nil {
+		return answer{}, err
 	}
 	return ok(w)
 }

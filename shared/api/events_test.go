@@ -177,7 +177,7 @@ func TestAnEventInDetail(t *testing.T) {
 			map[string]any{"endpoint_id": b, "status": "pending", "attempts": 0, "next_attempt_at": nil},
 			map[string]any{"endpoint_id": a, "status": "pending", "attempts": 0, "next_attempt_at": nil},
 		},
-		"unmatched": []any{map[string]any{"endpoint_id": d, "reason": "source"}}, // one that is disabled stands in deliveries alone
+		"unmatched": []any{map[string]any{"endpoint_id": d, "reason": "source", "detail": nil}}, // one that is disabled stands in deliveries alone
 	})
 	err := w.Store.ListEvent(ctx, ev, []relay.Delivery{
 		{EndpointID: a, Attempts: 1, Status: relay.DeliveryRetrying, NextAttemptAt: next},

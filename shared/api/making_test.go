@@ -72,6 +72,7 @@ func makers(w *world) map[string]maker {
 		"publishEvent":  {"/api/v1/webhook-events", `{"type":"order.paid","data":{}}`, `{"type":"order.paid","data":{"n":1}}`, "id", events},
 		"testEndpoint":  {"/api/v1/webhooks/" + ep + "/test", "", "", "id", events},
 		"retryDelivery": {"/api/v1/webhooks/" + ep + "/deliveries/" + a.ID + "/retry", "", "", "next_attempt_id", latest},
+		"deliverEvent":  {"/api/v1/webhooks/" + ep + "/deliver", `{"event_id":"` + a.EventID + `"}`, `{ "event_id":"` + a.EventID + `"}`, "next_attempt_id", latest},
 		"createReplay":  {"/api/v1/webhooks/" + ep + "/replay", `{"since":"` + since + `"}`, `{"since":"` + since + `","max_per_second":3}`, "id", replays},
 	}
 }

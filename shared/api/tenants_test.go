@@ -35,7 +35,7 @@ func TestAForeignIDIsAnsweredAsAnUnknownOne(t *testing.T) {
 		"webhook-events": relay.NewID(relay.EventPrefix, now), "replays": relay.NewID(relay.ReplayPrefix, now), "api-keys": relay.NewID(relay.KeyPrefix, now),
 	}
 	foreign := map[string]string{"webhooks": ep, "sources": src, "webhook-events": "evt_theirs", "replays": replay, "api-keys": w.keyID}
-	bodies := map[string]string{"replay": `{"since":"2026-05-10T00:00:00Z"}`, "expect": `{"request_ids":["r"]}`, "{id}": `{"name":"taken"}`}
+	bodies := map[string]string{"replay": `{"since":"2026-05-10T00:00:00Z"}`, "expect": `{"request_ids":["r"]}`, "{id}": `{"name":"taken"}`, "match": `{"body":{}}`, "deliver": `{"event_id":"evt_theirs"}`}
 	tried := 0
 	for _, rt := range routes() {
 		if !strings.Contains(rt.path, "{id}") {

@@ -110,6 +110,8 @@ func whyUnmatched(why relay.Mismatch, typ string) string {
 		return fmt.Sprintf("The endpoint does not ask for %s.", typ)
 	case relay.MismatchSource:
 		return "The endpoint does not take events of this source."
+	case relay.MismatchFilter:
+		return "The endpoint's filter did not let it through."
 	case relay.MismatchFormat:
 		return "The endpoint takes a format in which this event cannot be sent."
 	}

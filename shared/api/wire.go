@@ -55,11 +55,17 @@ type wireEndpoint struct {
 	Reason        *string        `json:"disabled_reason"`
 	Health        string         `json:"health"`
 	FailingSince  moment         `json:"failing_since"`
+	// Filter is the pattern in its canonical form, or null.
+	Filter json.RawMessage `json:"filter"`
 }
 
 func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
+	pattern := json.RawMessage("null")
+	if e.Filter != "" {
+		pattern = json.RawMessage(e.Filter)
+	}
 	return wireEndpoint{
-		ID: e.ID, Object: "webhook_endpoint", Name: e.Name, URL: e.URL,
+		Filter: pattern, ID: e.ID, Object: "webhook_endpoint", Name: e.Name, URL: e.URL,
 		EventTypes: orEmpty(e.EventTypes), Status: e.Status, SecretPreview: e.SecretPreview,
 		LastSuccessAt: moment(n.LastSuccessAt), LastFailureAt: moment(n.LastFailureAt), FailureCount: n.FailureCount,
 		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt), DisabledAt: moment(e.DisabledAt),
@@ -190,6 +196,8 @@ func deliveryWire(d relay.Delivery) wireDelivery {
 type wireUnmatched struct {
 	EndpointID string         `json:"endpoint_id"`
 	Reason     relay.Mismatch `json:"reason"`
+	// Detail says how the filter fared, if it is why and is still the same.
+	Detail *wireExplanation `json:"detail"`
 }
 
 type wireKey struct {

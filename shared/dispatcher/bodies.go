@@ -1,22 +1,17 @@
 package dispatcher
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 
-	"hookferry/events"
-	"hookferry/shared/generation"
+	"hookferry/shared/body"
 	"hookferry/shared/relay"
-	"hookferry/shared/sivi"
 )
 
-// errFormat means that an event cannot go out in a format: events of Rivya and
-// published ones to an endpoint that takes Sivi's.
-var errFormat = errors.New("the event cannot be had in this format")
+// errFormat means that an event cannot go out in a format.
+var errFormat = body.ErrFormat
 
-// bodies opens an event's payload when it is first needed, and translates it
-// once for each format. It is safe for concurrent use.
+// bodies opens an event's payload when it is first needed, and makes what is sent
+// of it once for each format. It is safe for concurrent use.
 type bodies struct {
 	ev relay.Event
 
@@ -24,9 +19,13 @@ type bodies struct {
 	opened []byte
 	err    error
 
-	translate  sync.Once
-	translated []byte
-	transErr   error
+	mu   sync.Mutex
+	made map[relay.Format]made
+}
+
+type made struct {
+	body []byte
+	err  error
 }
 
 // raw returns the payload as it came in.
@@ -37,33 +36,19 @@ func (b *bodies) raw() ([]byte, error) {
 
 // in returns the body for an endpoint's format. errFormat.
 func (b *bodies) in(format relay.Format) ([]byte, error) {
-	body, err := b.raw()
-	switch {
-	case err != nil || b.ev.Format == format || format == relay.FormatVerbatim:
-		return body, err
-	case format == relay.FormatRivya:
-		b.translate.Do(func() {
-			if b.translated, b.transErr = rivya(b.ev, body); b.transErr != nil {
-				b.transErr = fmt.Errorf("translate: %w", b.transErr)
-			}
-		})
-		return b.translated, b.transErr
-	case b.ev.Type == relay.TypeTest:
-		return events.TestBody(relay.FormatSivi, b.ev.ID, b.ev.CreatedAt), nil
+	raw, err := b.raw()
+	if err != nil || b.ev.Format == format {
+		return raw, err
 	}
-	return nil, errFormat
-}
-
-// rivya returns the body of an event in another format in format rivya: a
-// generation for a call of Sivi and of the providers whose generations are
-// known, else an envelope with the provider's JSON as its data.
-func rivya(ev relay.Event, body []byte) ([]byte, error) {
-	switch provider := string(ev.Format); {
-	case ev.Format == relay.FormatSivi:
-		return sivi.Translate(ev, body)
-	case generation.Known(provider):
-		return generation.Translate(provider, ev, body)
-	default:
-		return events.Body(ev.ID, ev.Type, ev.CreatedAt, body), nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m, ok := b.made[format]
+	if !ok {
+		m.body, m.err = body.In(b.ev, raw, format)
+		if b.made == nil {
+			b.made = map[relay.Format]made{}
+		}
+		b.made[format] = m
 	}
+	return m.body, m.err
 }

@@ -79,6 +79,7 @@ type Client interface {
 type Dispatcher struct {
 	Config
 	counters counters
+	filters  filters
 	calls    chan struct{} // one for each call in flight
 	short    shortageLog
 }

@@ -103,10 +103,21 @@ func (w *work) match(ctx context.Context, m relay.Message) (*event, map[string]r
 			return nil, nil, fmt.Errorf("read endpoint: %w", err)
 		}
 	}
+	held, err := w.filters.held(&ev.bodies, slices.DeleteFunc(slices.Clone(live), func(ep relay.Endpoint) bool {
+		why := ep.Match(ev.Event)
+		return ev.Only != "" || why != relay.Matches && why != relay.MismatchDisabled
+	}))
+	if err != nil {
+		return nil, nil, err
+	}
 	endpoints := make(map[string]relay.Endpoint, len(live))
 	for _, ep := range live {
 		endpoints[ep.ID] = ep
-		switch why := ep.Match(ev.Event); why {
+		why := ep.Match(ev.Event)
+		if lets, judged := held[ep.ID]; judged && !lets {
+			why = relay.MismatchFilter
+		}
+		switch why {
 		case relay.Matches:
 			ev.Matched = append(ev.Matched, ep.ID)
 		case relay.MismatchOnly:

@@ -34,7 +34,7 @@ var (
 	formatCodes   = map[relay.Format]string{relay.FormatRivya: "r", relay.FormatSivi: "s", relay.FormatVerbatim: "v"}
 	mismatchCodes = map[relay.Mismatch]string{
 		relay.MismatchType: "t", relay.MismatchSource: "s",
-		relay.MismatchFormat: "f", relay.MismatchDisabled: "d", relay.MismatchOnly: "o",
+		relay.MismatchFormat: "f", relay.MismatchFilter: "i", relay.MismatchDisabled: "d", relay.MismatchOnly: "o",
 	}
 )
 

@@ -169,6 +169,7 @@ const (
 	MismatchType     Mismatch = "event_type"
 	MismatchSource   Mismatch = "source"
 	MismatchFormat   Mismatch = "format"
+	MismatchFilter   Mismatch = "filter" // judged by who can read the body, not by Match
 	MismatchDisabled Mismatch = "disabled"
 
 	// MismatchOnly: the event is meant for another endpoint alone. It is not

@@ -42,6 +42,7 @@ const (
 	KindMethodNotAllowed     Kind = "method_not_allowed"
 	KindIdempotencyConflict  Kind = "idempotency_conflict"
 	KindEndpointRevoked      Kind = "endpoint_revoked"
+	KindEventNotMatched      Kind = "event_not_matched"
 	KindLimitExceeded        Kind = "limit_exceeded"
 	KindPayloadTooLarge      Kind = "payload_too_large"
 	KindUnsupportedMediaType Kind = "unsupported_media_type"

@@ -77,7 +77,7 @@ func (s *storeTest) events() {
 	full.RecordedAt = full.CreatedAt.Add(1234 * time.Millisecond)
 	full.Answer = relay.Answer{At: full.CreatedAt.Add(time.Second), Outcome: relay.DeliveryRejected, Said: odd}
 	full.Matched = []string{"whend_2", "whend_1", relay.Confirmation}
-	full.Unmatched = []relay.Unmatched{{EndpointID: "whend_4", Reason: relay.MismatchSource}, {EndpointID: "whend_3", Reason: relay.MismatchDisabled}}
+	full.Unmatched = []relay.Unmatched{{EndpointID: "whend_4", Reason: relay.MismatchSource}, {EndpointID: "whend_5", Reason: relay.MismatchFilter}, {EndpointID: "whend_3", Reason: relay.MismatchDisabled}}
 	text := s.event(s.a, 1)
 	text.Payload = relay.NewPayload([]byte(odd))
 	plain := s.event(s.a, 2)
