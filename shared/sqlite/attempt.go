@@ -31,7 +31,8 @@ func (db *DB) attempt(c *conn, endpoint, id string) (a relay.Attempt, err error)
 	return a, err
 }
 
-// RecordAttempt implements relay.Store.
+// RecordAttempt implements relay.Store. It comes before all other writes, because a
+// call that was made and is not on record is made again after a crash.
 func (db *DB) RecordAttempt(ctx context.Context, a relay.Attempt) (existing *relay.Attempt, err error) {
 	insert := func(c *conn, or string) (int64, error) {
 		return c.exec("INSERT OR "+or+" INTO attempts ("+attemptColumns+`)
@@ -40,7 +41,7 @@ func (db *DB) RecordAttempt(ctx context.Context, a relay.Attempt) (existing *rel
 			a.RequestID, int64(a.Duration), a.Snippet, string(a.ErrorCode), a.ErrorMessage, a.DueAt, a.CreatedAt,
 			a.NextAttemptAt, a.MID, a.EventCreatedAt, a.URL, a.Signatures)
 	}
-	err = db.w.do(ctx, func(c *conn) error {
+	err = db.w.first(ctx, func(c *conn) error {
 		existing = nil
 		n, err := insert(c, "IGNORE")
 		if err != nil || n > 0 {

@@ -104,7 +104,7 @@ func (p *progress) apply(c *conn, news ...relay.Delivery) error {
 // nothing.
 func (db *DB) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.Delivery) error {
 	ref := ev.Ref()
-	return wrap(db.w.do(ctx, func(c *conn) error {
+	return wrap(db.w.relaxed(ctx, func(c *conn) error {
 		if millis(ev.CreatedAt) < db.cutoff() {
 			return nil
 		}
@@ -128,7 +128,7 @@ func (db *DB) ListEvent(ctx context.Context, ev relay.Event, deliveries []relay.
 // SaveDelivery implements relay.Store. Of an event that has expired it keeps
 // nothing.
 func (db *DB) SaveDelivery(ctx context.Context, ref relay.EventRef, d relay.Delivery) error {
-	return wrap(db.w.do(ctx, func(c *conn) error {
+	return wrap(db.w.relaxed(ctx, func(c *conn) error {
 		if millis(ref.CreatedAt) < db.cutoff() {
 			return nil
 		}

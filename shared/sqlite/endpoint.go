@@ -161,7 +161,7 @@ func (db *DB) Counters(ctx context.Context, endpoints ...string) (map[string]rel
 
 // AddOutcomes implements relay.Store.
 func (db *DB) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes) (n relay.Counters, err error) {
-	err = db.w.do(ctx, func(c *conn) error {
+	err = db.w.relaxed(ctx, func(c *conn) error {
 		n, err = readCounters(c, endpoint)
 		if err != nil {
 			return err

@@ -12,7 +12,8 @@ import (
 	"hookferry/shared/relay"
 )
 
-// PutEvent implements relay.Store.
+// PutEvent implements relay.Store. It is synced with the attempts that follow, and
+// undone only together with the deletion of the event's message.
 func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *relay.EventRecord, err error) {
 	unmatched, err := unmatchedText(r.Unmatched)
 	if err != nil {
@@ -29,7 +30,7 @@ func (db *DB) PutEvent(ctx context.Context, r relay.EventRecord) (existing *rela
 			ev.Payload.Deflated(), ev.Subject, ev.TraceParent, ev.Passes,
 			r.RecordedAt, r.Answer.At, string(r.Answer.Outcome), r.Answer.Said)
 	}
-	err = db.w.do(ctx, func(c *conn) error {
+	err = db.w.relaxed(ctx, func(c *conn) error {
 		existing = nil
 		n, err := insert(c)
 		if err != nil || n > 0 {
@@ -118,7 +119,7 @@ func (db *DB) readEvent(c *conn, account, key string) (e relay.EventRecord, err 
 
 // ClaimEvent implements relay.Store.
 func (db *DB) ClaimEvent(ctx context.Context, ref relay.EventRef, from, until time.Time) error {
-	return wrap(db.w.do(ctx, func(c *conn) error {
+	return wrap(db.w.relaxed(ctx, func(c *conn) error {
 		n, err := c.exec(`UPDATE events SET claimed_until = ?, claim_epoch = ? WHERE account = ? AND id = ?
 			AND CASE claim_epoch WHEN ? THEN claimed_until ELSE 0 END = ?`,
 			until, db.epoch, ref.Account, ref.ID, db.epoch, from)

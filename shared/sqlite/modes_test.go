@@ -126,7 +126,8 @@ func TestACommitThatReadersHoldUpIsWaitedFor(t *testing.T) {
 	if err := c.run("PRAGMA journal_mode = DELETE; PRAGMA busy_timeout = 0"); err != nil {
 		t.Fatal(err)
 	}
-	w := newWriter(c, path, nil)
+	w := &writer{c: c, logPath: path + "-wal"}
+	w.start(func() error { return nil })
 	defer w.close()
 	reader := raw(t, path)
 	if err := reader.run("BEGIN; SELECT count(*) FROM messages"); err != nil {

@@ -368,7 +368,11 @@ func (q *Queue) Delete(ctx context.Context, msgs ...relay.Received) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return wrap(q.db.w.relaxed(ctx, func(c *conn) error {
+	if err := ctx.Err(); err != nil {
+		return wrap(err, "delete from %s", q.name)
+	}
+	// They are hidden until they are received again, and that comes after this.
+	return wrap(q.db.w.later(func(c *conn) error {
 		for _, k := range keys {
 			n, err := c.exec("DELETE FROM messages WHERE id = ? AND receipt = ? AND lane = ?", k.id, k.nonce, q.name)
 			if err == nil && n > 0 {

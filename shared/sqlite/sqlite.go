@@ -3,12 +3,14 @@
 //
 // # Durability
 //
-// The file is in WAL mode with synchronous FULL: a write that returned nil is
-// on the disk, and survives a power cut. All writes of a process go through one
-// goroutine, which puts everything that waits into one transaction and commits
-// once, so that many accepts share one sync. What the Queue port may forget
-// (that a message was received, hidden or deleted) is committed without a sync
-// of its own; see writer.relaxed.
+// The file is in WAL mode. A write that is promised is on the disk when its call
+// returns nil, and survives a power cut. All writes of a process go through one
+// goroutine, which puts everything that waits into one transaction and commits once;
+// another one syncs the log behind it, so that many accepts share one sync and the
+// next transaction does not wait for it. What may be forgotten together with all
+// that follows from it is committed without waiting for a sync: that a message was
+// received, hidden or deleted, which the Queue port may forget, and what its handling
+// wrote before it was deleted; see writer.relaxed.
 //
 // Another process may work on the file at the same time, as hookferry keys
 // does; it waits its turn to write for up to 10 seconds. Exclusive keeps a
@@ -148,7 +150,7 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 // in WAL mode neither wait for it nor hold it up.
 func (db *DB) connect(path string) error {
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
-	w, err := openConn(path, "mode=rw", busy, "synchronous(FULL)", "cache_size(-32000)", "temp_store(MEMORY)")
+	w, err := openConn(path, "mode=rw", busy, "cache_size(-32000)", "temp_store(MEMORY)")
 	if err != nil {
 		return err
 	}
@@ -176,7 +178,9 @@ func (db *DB) connect(path string) error {
 		}
 		db.readers <- r
 	}
-	db.w = newWriter(w, path, db.log)
+	if db.w, err = newWriter(w, path, db.log); err != nil {
+		return errors.Join(err, db.closeReaders(), w.close())
+	}
 	return nil
 }
 
@@ -253,21 +257,27 @@ func (db *DB) Close() error {
 			_ = db.w.relaxed(context.Background(), func(c *conn) error { return noteClock(c, db.steady.now()) })
 		}
 		db.w.close()
-		var errs []error
-		for range cap(db.readers) {
-			errs = append(errs, (<-db.readers).close())
-		}
-		close(db.readers)
+		errs := []error{db.closeReaders()}
 		if db.w.broken == nil {
 			// It fails when another process reads or the disk is full; the log
 			// stays then, and is part of the data.
 			_ = db.w.checkpoint(time.Second)
 		}
-		errs = append(errs, db.w.c.close())
+		errs = append(errs, db.w.logFile.Close(), db.w.c.close())
 		db.lock.release()
 		db.closed = errors.Join(errs...)
 	})
 	return db.closed
+}
+
+// closeReaders waits for those that read.
+func (db *DB) closeReaders() error {
+	var errs []error
+	for range cap(db.readers) {
+		errs = append(errs, (<-db.readers).close())
+	}
+	close(db.readers)
+	return errors.Join(errs...)
 }
 
 // cutoff is the time before which what was made has expired.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,30 +22,46 @@ const maxGroup = 512
 var ErrClosed = errors.New("the data file is closed")
 
 // writer is the one goroutine of the process that writes: it takes what is
-// waiting, runs it in one transaction, commits once, and answers all. So the
-// cost of a sync is shared by everything that came while the last one ran.
+// waiting, runs it in one transaction and commits once. A second goroutine makes
+// what was committed durable, while the first goes on with the next transaction: it
+// syncs the log, and answers everything that was committed before the sync began.
+// So the cost of a sync is shared by all that came while the last one ran, and a
+// write that needs none waits for none.
+//
+// SQLite itself syncs the log only before it copies it (synchronous NORMAL): what is
+// in the file is always in the log first.
 type writer struct {
 	c      *conn
-	mu     sync.RWMutex // held while sending on ops, so that close can end it
+	mu     sync.RWMutex // held while sending on ops and urgent, so that close can end them
 	closed bool
 	ops    chan *op
+	urgent chan *op // taken before those in ops
 	done   chan struct{}
 
-	// held came while a group that needs no sync was running, and does.
-	held *op
-	full bool // what synchronous is set to
+	behind struct {
+		sync.Mutex
+		ops   []*op // that join the next group
+		timer *time.Timer
+	}
+
+	// syncLog makes the log durable, as far as it is written.
+	syncLog  func() error
+	syncs    chan []*op // committed, to be answered once they are durable
+	unsynced sync.WaitGroup
 	// resync is set when a sync failed: what earlier commits left to it may be
 	// missing from the log then, and nothing after it counts until the log has
 	// been copied whole.
-	resync bool
+	resync atomic.Bool
 	broken error // set for good once the file is found damaged
+	busy   int   // writes of the last group
 
 	logPath string // of the write-ahead log; see trim
+	logFile *os.File
 	log     *slog.Logger
 	trimmed time.Time // when it was last tried
 	said    int64     // the log's size in the last line about it
 
-	commits, writes atomic.Int64
+	commits, writes, synced atomic.Int64
 }
 
 // op is one write. run is called in the transaction, and perhaps again when
@@ -54,7 +71,13 @@ type op struct {
 	durable bool
 	state   atomic.Int32
 	err     error
-	done    chan error
+	done    chan error // nil: nobody waits for it
+}
+
+func (o *op) answer(err error) {
+	if o.done != nil {
+		o.done <- err
+	}
 }
 
 // The states of an op: once taken it is carried through, whatever its context.
@@ -66,13 +89,29 @@ const (
 
 // newWriter returns the writer of the file at path. Log takes a line when its log
 // grows without end; nil: none.
-func newWriter(c *conn, path string, log *slog.Logger) *writer {
-	w := &writer{
-		c: c, ops: make(chan *op, maxGroup), done: make(chan struct{}), full: true,
-		logPath: path + "-wal", log: log,
+func newWriter(c *conn, path string, log *slog.Logger) (*writer, error) {
+	w := &writer{c: c, logPath: path + "-wal", log: log}
+	err := c.run("PRAGMA synchronous = NORMAL")
+	if err == nil { // the log is there once the file has been read, and stays while it is open
+		_, err = c.number("SELECT count(*) FROM meta")
 	}
+	if err != nil {
+		return nil, err
+	}
+	if w.logFile, err = os.OpenFile(w.logPath, os.O_RDWR, 0); err != nil {
+		return nil, fmt.Errorf("the log of the data file: %w", err)
+	}
+	w.start(func() error { return syncData(w.logFile) })
+	return w, nil
+}
+
+// start begins the work of a writer that has its connection.
+func (w *writer) start(syncLog func() error) {
+	w.syncLog = syncLog
+	w.ops, w.urgent = make(chan *op, maxGroup), make(chan *op, maxGroup)
+	w.syncs, w.done = make(chan []*op, 16), make(chan struct{})
+	go w.syncLoop()
 	go w.loop()
-	return w
 }
 
 // do runs fn in a transaction and returns when that is durable. If ctx ends
@@ -82,17 +121,66 @@ func (w *writer) do(ctx context.Context, fn func(*conn) error) error {
 	return w.submit(ctx, &op{run: fn, durable: true})
 }
 
+// first is do for what should wait for as little as can be: its turn comes before
+// that of all other writes.
+func (w *writer) first(ctx context.Context, fn func(*conn) error) error {
+	return w.submitTo(ctx, w.urgent, &op{run: fn, durable: true})
+}
+
 // relaxed is do without the sync: after a power cut, but not after a crash of
 // the process, the write may be undone, as if it had not been made. Later
 // durable writes never survive without it, since the log is one sequence.
 //
-// It is for what the Queue port does not promise to keep: that a message was
-// received, hidden or deleted. Undone, the message is received again.
+// It is for what may be forgotten together with all that follows from it. The Queue
+// port does not promise to keep that a message was received, hidden or deleted.
+// And what the handling of a message writes into the store comes before the
+// message's deletion in the log: if it is undone the message is there again, and
+// is handled again.
 func (w *writer) relaxed(ctx context.Context, fn func(*conn) error) error {
 	return w.submit(ctx, &op{run: fn})
 }
 
-func (w *writer) submit(ctx context.Context, o *op) error {
+// later runs fn with the next write, or alone when none comes for a moment. Nobody
+// learns what came of it: a crash before it, or an error, is as if it had not been
+// asked for.
+func (w *writer) later(fn func(*conn) error) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return ErrClosed
+	}
+	w.behind.Lock()
+	defer w.behind.Unlock()
+	w.behind.ops = append(w.behind.ops, &op{run: fn})
+	if w.behind.timer == nil {
+		w.behind.timer = time.AfterFunc(laterAfter, func() {
+			w.behind.Lock()
+			w.behind.timer = nil
+			some := len(w.behind.ops) > 0
+			w.behind.Unlock()
+			if some {
+				_ = w.relaxed(context.Background(), func(*conn) error { return nil })
+			}
+		})
+	}
+	return nil
+}
+
+// laterAfter is how long what is left for later waits for another write.
+const laterAfter = 20 * time.Millisecond
+
+// takeBehind returns what was left for later.
+func (w *writer) takeBehind() []*op {
+	w.behind.Lock()
+	defer w.behind.Unlock()
+	ops := w.behind.ops
+	w.behind.ops = nil
+	return ops
+}
+
+func (w *writer) submit(ctx context.Context, o *op) error { return w.submitTo(ctx, w.ops, o) }
+
+func (w *writer) submitTo(ctx context.Context, ops chan *op, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -103,7 +191,7 @@ func (w *writer) submit(ctx context.Context, o *op) error {
 		return ErrClosed
 	}
 	select {
-	case w.ops <- o:
+	case ops <- o:
 		w.mu.RUnlock()
 	case <-ctx.Done():
 		w.mu.RUnlock()
@@ -126,163 +214,22 @@ func (w *writer) close() {
 	if !w.closed {
 		w.closed = true
 		close(w.ops)
+		close(w.urgent)
 	}
 	w.mu.Unlock()
 	<-w.done
 }
 
-func (w *writer) loop() {
-	defer close(w.done)
-	for {
-		first := w.held
-		w.held = nil
-		if first == nil {
-			var ok bool
-			if first, ok = <-w.ops; !ok {
-				return
-			}
-		}
-		w.group(first)
-	}
-}
-
-// next returns an op that waits, if one does and may join a group.
-func (w *writer) next(durable bool) *op {
-	if w.held != nil {
-		return nil
-	}
-	select {
-	case o, ok := <-w.ops:
-		if !ok {
-			return nil
-		}
-		if o.durable && !durable {
-			w.held = o
-			return nil
-		}
-		return o
-	default:
-		return nil
-	}
-}
-
-// group runs first and what waits behind it in one transaction.
-func (w *writer) group(first *op) {
-	group := []*op{first}
-	durable := first.durable
-	for len(group) < maxGroup {
-		o := w.next(true)
-		if o == nil {
-			break
-		}
-		group = append(group, o)
-		durable = durable || o.durable
-	}
-	if err := w.begin(durable); err != nil {
-		w.answer(group, w.failed(err))
-		return
-	}
-	var ran []*op
-	for i := 0; i < len(group); i++ {
-		o := group[i]
-		if o.state.CompareAndSwap(opWaiting, opTaken) {
-			w.c.wrote = false
-			o.err = o.run(w.c)
-			ran = append(ran, o)
-			if o.err != nil && (w.c.wrote || code(o.err) != 0) {
-				w.undo(ran, group[i+1:])
-				return
-			}
-		}
-		if i == len(group)-1 && len(group) < maxGroup {
-			if o := w.next(durable); o != nil {
-				group = append(group, o)
-			}
-		}
-	}
-	if err := w.commit(); err != nil {
-		w.answer(ran, w.failed(err))
-		return
-	}
-	w.writes.Add(int64(len(ran)))
-	for _, o := range ran {
-		o.done <- o.err
-	}
-	w.trim()
-}
-
-// undo is for a group whose last op that ran failed with part of its work done:
-// all are run again in their order, each in a transaction of its own, that one
-// too, for what it met may be the work of another in the group that is undone
-// with it. When the file or the disk is what failed, all of them fail.
-//
-// A savepoint for each op would do the same; this costs nothing until it is
-// needed, which is next to never.
-func (w *writer) undo(ran, rest []*op) {
-	bad := ran[len(ran)-1]
-	w.rollback()
-	switch code(bad.err) & 0xff {
-	case codes.SQLITE_FULL, codes.SQLITE_IOERR, codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB, codes.SQLITE_NOMEM,
-		codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_BUSY:
-		w.answer(append(ran, rest...), w.failed(bad.err))
-		return
-	}
-	if len(ran) == 1 { // it met only what was there before
-		bad.done <- bad.err
-		ran = nil
-	}
-	for _, o := range append(ran, rest...) {
-		w.alone(o)
-	}
-}
-
-func (w *writer) alone(o *op) {
-	if !o.state.CompareAndSwap(opWaiting, opTaken) && o.state.Load() == opCancelled {
-		return
-	}
-	err := w.begin(o.durable)
-	if err == nil {
-		if err = o.run(w.c); err != nil {
-			w.rollback()
-		} else {
-			err = w.commit()
-		}
-	}
-	if err == nil {
-		w.writes.Add(1)
-	} else {
-		err = w.failed(err)
-	}
-	o.done <- err
-}
-
-func (w *writer) answer(group []*op, err error) {
-	for _, o := range group {
-		if o.state.CompareAndSwap(opWaiting, opTaken) || o.state.Load() == opTaken {
-			o.done <- err
-		}
-	}
-}
-
-func (w *writer) begin(durable bool) error {
+func (w *writer) begin() error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if w.resync {
+	if w.resync.Load() {
+		w.unsynced.Wait() // until all that it concerns has been answered
 		if err := w.checkpoint(time.Second); err != nil {
 			return fmt.Errorf("after a failed sync: %w", err)
 		}
-		w.resync = false
-	}
-	if durable != w.full {
-		level := "PRAGMA synchronous = NORMAL"
-		if durable {
-			level = "PRAGMA synchronous = FULL"
-		}
-		if err := w.c.run(level); err != nil {
-			return err
-		}
-		w.full = durable
+		w.resync.Store(false)
 	}
 	return w.lock()
 }
@@ -365,7 +312,7 @@ func (w *writer) failed(err error) error {
 		w.broken = fmt.Errorf("%w: %w", ErrDamaged, err)
 		return w.broken
 	case code(err) == codes.SQLITE_IOERR_FSYNC, code(err) == codes.SQLITE_IOERR_DIR_FSYNC:
-		w.resync = true
+		w.resync.Store(true)
 	case code(err)&0xff == codes.SQLITE_FULL:
 		// Copying the log lets it begin anew in the room that it takes up already.
 		// That comes after the write that failed and not before the next one: what
