@@ -218,6 +218,7 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		return a, false, err
 	}
 	w.counters.add(a)
+	w.activity.attempted(a)
 	return a, true, nil
 }
 

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,7 +123,12 @@ func (d *Dispatcher) settle(ctx context.Context, line *telemetry.Line, all bool)
 		wg.Go(func() {
 			gate <- struct{}{}
 			defer func() { <-gate }()
+			attempts, acceptals := d.activity.take(u.endpoint, u.account, d.Now())
+			u.outcomes.Activity = append(slices.Clone(attempts), acceptals...)
 			c, err := d.Store.AddOutcomes(ctx, u.endpoint, u.outcomes)
+			if err != nil {
+				d.activity.back(u.endpoint, u.account, attempts, acceptals)
+			}
 			d.counters.done(u, err)
 			var done bool
 			if err == nil {

@@ -80,6 +80,7 @@ type Dispatcher struct {
 	Config
 	counters counters
 	filters  filters
+	activity activity
 	calls    chan struct{} // one for each call in flight
 	short    shortageLog
 }

@@ -47,6 +47,9 @@ func (w *work) event(ctx context.Context, m relay.Message) error {
 		return fmt.Errorf("put event: %w", err)
 	}
 	again := existing != nil
+	if !again {
+		w.activity.accepted(ev.Event)
+	}
 	if again {
 		if existing.MID != m.MID {
 			w.line.Count(telemetry.Duplicates, 1)

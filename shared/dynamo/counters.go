@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,15 +44,16 @@ func (s *Store) Counters(ctx context.Context, endpoints ...string) (map[string]r
 // a second request. So concurrent calls all count, however many there are.
 func (s *Store) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes) (relay.Counters, error) {
 	forward := map[string]time.Time{"s": o.LastSuccessAt, "f": o.LastFailureAt}
-	mark := fresh()
+	mark, old := fresh(), s.stale.take(endpoint)
 	// Each round drops a time at least, so the third is the last.
 	for {
-		expr, cond := outcomesUpdate(o, forward, mark)
+		expr, cond := outcomesUpdate(o, forward, mark, old)
 		it, ok, err := s.update(ctx, countersKey(endpoint), expr, cond, returnNew)
 		if err != nil {
 			return relay.Counters{}, fmt.Errorf("count outcomes of %s: %w", endpoint, err)
 		}
 		if ok || marked(it, mark) {
+			s.stale.learn(endpoint, it, s.now())
 			return countersOf(it), nil
 		}
 		dropped := false
@@ -68,10 +70,11 @@ func (s *Store) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcom
 }
 
 // outcomesUpdate builds what relay.Counters.Apply does as an update expression.
-func outcomesUpdate(o relay.Outcomes, forward map[string]time.Time, mark []byte) (expr string, cond condition) {
+func outcomesUpdate(o relay.Outcomes, forward map[string]time.Time, mark []byte, old []string) (expr string, cond condition) {
 	values := item{}
 	values.setBytes(":w", mark)
-	set, remove := []string{"w = :w"}, []string(nil)
+	set, add := activityUpdate(o.Activity, values)
+	set, remove := append(set, "w = :w"), slices.Clone(old)
 	cond = condition{expr: "(attribute_not_exists(w) OR w <> :w)", values: values}
 	for _, name := range []string{"s", "f"} {
 		if t := forward[name]; !t.IsZero() {
@@ -107,6 +110,9 @@ func outcomesUpdate(o relay.Outcomes, forward map[string]time.Time, mark []byte)
 	expr = "SET " + strings.Join(set, ", ")
 	if len(remove) > 0 {
 		expr += " REMOVE " + strings.Join(remove, ", ")
+	}
+	if len(add) > 0 {
+		expr += " ADD " + strings.Join(add, ", ")
 	}
 	return expr, cond
 }

@@ -68,6 +68,7 @@ type Store struct {
 	now        func() time.Time
 	waiting    countCache
 	registered registry
+	stale      stale
 }
 
 var _ relay.Store = (*Store)(nil)

@@ -113,6 +113,10 @@ type Outcomes struct {
 	// all if there was none; FailingSince is the first of those.
 	FailuresAfter int
 	FailingSince  time.Time
+
+	// Activity is what is counted beside the counters, by the minute; Apply and
+	// Merge leave it alone.
+	Activity []Tally
 }
 
 // Apply returns the counters after the outcomes.

@@ -29,6 +29,7 @@ type Store interface {
 	AttemptStore
 	ReplayStore
 	RefusalStore
+	ActivityStore
 }
 
 // MaxExamined is the most items that are looked at for one page of a list.

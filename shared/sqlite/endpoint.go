@@ -167,6 +167,9 @@ func (db *DB) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes
 			return err
 		}
 		n = n.Apply(o)
+		if err := db.addActivity(c, endpoint, o.Activity); err != nil {
+			return err
+		}
 		_, err = c.exec(`INSERT OR REPLACE INTO counters (endpoint, last_success_at, last_failure_at, failure_count, failing_since)
 			VALUES (?, ?, ?, ?, ?)`, endpoint, n.LastSuccessAt, n.LastFailureAt, n.FailureCount, n.FailingSince)
 		return err

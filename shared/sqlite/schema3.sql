@@ -28,6 +28,16 @@ CREATE TABLE link_keys (
   prefix TEXT NOT NULL, scopes TEXT NOT NULL, expires_at INTEGER NOT NULL, revoked_at INTEGER NOT NULL, ancestors TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX link_keys_by_age ON link_keys (expires_at);
+-- What an endpoint was busy with, by steps of time, and when each source called.
+CREATE TABLE activity (
+  endpoint TEXT NOT NULL, step INTEGER NOT NULL, at INTEGER NOT NULL, source TEXT NOT NULL, accepted INTEGER NOT NULL,
+  delivered INTEGER NOT NULL, failed INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, step, at, source)
+) WITHOUT ROWID;
+CREATE TABLE calls (
+  endpoint TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, source)
+) WITHOUT ROWID;
 ALTER TABLE replays ADD COLUMN succeeded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;

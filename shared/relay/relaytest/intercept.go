@@ -251,3 +251,9 @@ func (s *intercepted) AddRefusals(ctx context.Context, r relay.Refusal) error {
 func (s *intercepted) Refusals(ctx context.Context, source string, p relay.Page) ([]relay.Refusal, string, error) {
 	return two(ctx, s, Call{"Refusals", source + p.After, false}, func() ([]relay.Refusal, string, error) { return s.next.Refusals(ctx, source, p) })
 }
+
+func (s *intercepted) Activity(ctx context.Context, step time.Duration, since time.Time, endpoints ...string) (map[string]relay.Activity, error) {
+	return one(ctx, s, Call{"Activity", strings.Join(endpoints, ","), false}, func() (map[string]relay.Activity, error) {
+		return s.next.Activity(ctx, step, since, endpoints...)
+	})
+}

@@ -30,6 +30,7 @@ type Memory struct {
 	attempts    map[string]map[string]relay.Attempt // by endpoint and ID
 	replays     map[string]relay.Replay
 	refusals    map[refusalKey]relay.Refusal
+	activity    map[string][]relay.Tally // by endpoint
 }
 
 var _ relay.Store = (*Memory)(nil)
@@ -49,6 +50,7 @@ func NewMemory(now func() time.Time, retention time.Duration) *Memory {
 		attempts:    map[string]map[string]relay.Attempt{},
 		replays:     map[string]relay.Replay{},
 		refusals:    map[refusalKey]relay.Refusal{},
+		activity:    map[string][]relay.Tally{},
 	}
 }
 

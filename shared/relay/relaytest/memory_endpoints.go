@@ -120,6 +120,7 @@ func (m *Memory) AddOutcomes(ctx context.Context, endpoint string, o relay.Outco
 	}
 	defer m.mu.Unlock()
 	m.counters[endpoint] = m.counters[endpoint].Apply(o)
+	m.activity[endpoint] = append(m.activity[endpoint], o.Activity...)
 	return m.counters[endpoint], nil
 }
 

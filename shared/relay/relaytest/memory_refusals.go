@@ -47,3 +47,25 @@ func (m *Memory) Refusals(ctx context.Context, source string, p relay.Page) ([]r
 
 // cutoff is the time before which nothing is kept.
 func (m *Memory) cutoff() time.Time { return m.now().Add(-m.retention) }
+
+// Activity implements relay.ActivityStore.
+func (m *Memory) Activity(ctx context.Context, step time.Duration, since time.Time, endpoints ...string) (map[string]relay.Activity, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	all := map[string]relay.Activity{}
+	for _, id := range endpoints {
+		a := relay.Activity{LastCalls: map[string]time.Time{}}
+		for _, t := range m.activity[id] {
+			if t.SourceID != "" && t.LastAt.After(a.LastCalls[t.SourceID]) {
+				a.LastCalls[t.SourceID] = t.LastAt
+			}
+			if t.At, t.LastAt = t.At.Truncate(step), (time.Time{}); !t.At.Before(since) {
+				a.Tallies = append(a.Tallies, t)
+			}
+		}
+		all[id] = a
+	}
+	return all, nil
+}

@@ -25,7 +25,7 @@ import (
 func TestStore(t *testing.T, open func(testing.TB, *Clock) relay.Store) {
 	for _, group := range [][]storePromise{
 		accountPromises, endpointPromises, sourcePromises,
-		eventPromises, deliveryPromises, runPromises, listPromises, attemptPromises, replayPromises, agePromises, againPromises, refusalPromises,
+		eventPromises, deliveryPromises, runPromises, listPromises, attemptPromises, replayPromises, agePromises, againPromises, refusalPromises, activityPromises,
 	} {
 		for _, p := range group {
 			t.Run(p.name, func(t *testing.T) {

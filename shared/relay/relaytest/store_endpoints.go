@@ -292,7 +292,7 @@ func (s *storeTest) counters() {
 		{LastSuccessAt: at(7)}, // told late
 		{LastFailureAt: at(10), FailuresAfter: 2, FailingSince: at(10)},
 	} {
-		covered(s, relay.Outcomes{LastSuccessAt: at(4), LastFailureAt: at(5), FailuresAfter: 1, FailingSince: at(5)})
+		covered(s, relay.Outcomes{LastSuccessAt: at(4), LastFailureAt: at(5), FailuresAfter: 1, FailingSince: at(5), Activity: []relay.Tally{{Failed: 1}}})
 		want = want.Apply(o)
 		got, err := s.AddOutcomes(s.ctx, id, o)
 		s.must(err)
