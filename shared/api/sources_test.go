@@ -68,7 +68,7 @@ func TestARivyaSourceIsMadeBeforeItsSecretIsKnown(t *testing.T) {
 
 func TestASiviSourceHasATokenInItsURL(t *testing.T) {
 	w := newWorld(t)
-	r := w.request(w.key, "POST", "/api/v1/sources", `{"provider":"sivi","name":"Sivi","sivi_api_key":"k-1","sivi_api":"enterprise","confirm":"prefer"}`)
+	r := w.request(w.key, "POST", "/api/v1/sources", `{"provider":"sivi","name":"Sivi","sivi_api_key":"the-key-at-Sivi","sivi_api":"enterprise","confirm":"prefer"}`)
 	r.Host = "relay.example.net:8080"
 	a := w.send(r).is(201).equal(map[string]any{"sivi_api_key_set": true, "sivi_api": "enterprise", "confirm": "prefer", "status": "active"})
 	id := a.text("id")
@@ -76,11 +76,11 @@ func TestASiviSourceHasATokenInItsURL(t *testing.T) {
 	if raw, err := base64.RawURLEncoding.DecodeString(token); !ok || err != nil || len(raw) != 32 {
 		t.Errorf("ingest_url is %s", a.text("ingest_url"))
 	}
-	if strings.Contains(a.raw, "k-1") {
+	if strings.Contains(a.raw, "the-key-at-Sivi") {
 		t.Errorf("the answer shows the key: %s", a.raw)
 	}
 	src := w.storedSource(id)
-	if src.TokenHash != relay.HashSecret(relay.Secret(token)) || w.opened(src.APIKey, id, "sivi_api_key") != "k-1" {
+	if src.TokenHash != relay.HashSecret(relay.Secret(token)) || w.opened(src.APIKey, id, "sivi_api_key") != "the-key-at-Sivi" {
 		t.Errorf("stored %+v", src)
 	}
 	r = w.request(w.key, "GET", "/api/v1/sources/"+id, "")
