@@ -69,8 +69,8 @@ vuln: ## look up known vulnerabilities; needs the internet
 	$(TOOL) govulncheck ./...
 
 .PHONY: build
-build: ## build the three Lambdas (arm64, same bytes each time) and the program
-	for f in api receiver dispatcher; do \
+build: ## build the Lambdas (arm64, same bytes each time) and the program
+	for f in api receiver dispatcher repair; do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="$(LDFLAGS)" -o build/$$f/bootstrap ./functions/$$f || exit 1; done
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o bin/hookferry ./functions/hookferry
 

@@ -307,24 +307,38 @@ func TestTheScheduledEventStartsTheRepairWalk(t *testing.T) {
 	scheduled := json.RawMessage(`{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","detail-type":"Scheduled Event","source":"aws.events",
 		"account":"123456789012","time":"2026-05-11T00:00:00Z","region":"us-east-1",
 		"resources":["arn:aws:events:us-east-1:123456789012:rule/hookferry-test-repair"],"detail":{}}`)
-	out := s.dispatcher.invoke(t, scheduled, s.invocation)
+	repair := start(t, "repair", s.env)
+	out := repair.invoke(t, scheduled, s.invocation)
 	if out.failed {
 		t.Fatalf("got %s", out.payload)
 	}
-	if log := s.dispatcher.wrote(t, 1, `"msg":"repair"`); !strings.Contains(log, `"overdue":1`) || !strings.Contains(log, `"Name":"overdue"`) {
-		t.Errorf("no metric of the overdue delivery:\n%s", log)
+	if log := repair.wrote(t, 1, `"msg":"repair"`); !strings.Contains(log, `"overdue":1`) || !strings.Contains(log, `"Name":"overdue"`) || !strings.Contains(log, `"repair_walks":1`) {
+		t.Errorf("no metric of the overdue delivery, or of the walk:\n%s", log)
 	}
 	s.until(t, 10*time.Second, func() string { return s.is(t, "delivered", "evt_lost") })
 	if posts := dest.posts("evt_lost"); len(posts) != 1 || posts[0].header.Get("Rivya-Webhook-Attempt") != "2" {
 		t.Errorf("got %d calls %v, want attempt 2", len(posts), posts)
 	}
 	// A second walk finds nothing.
-	if out := s.dispatcher.invoke(t, scheduled, s.invocation); out.failed {
+	if out := repair.invoke(t, scheduled, s.invocation); out.failed {
 		t.Errorf("got %s", out.payload)
 	}
 	s.drain(t, 5*time.Second)
-	if n := strings.Count(s.dispatcher.wrote(t, 2, `"msg":"repair"`), `"overdue":`); n != 1 || len(dest.posts("")) != 1 {
+	if n := strings.Count(repair.wrote(t, 2, `"msg":"repair"`), `"overdue":`); n != 1 || len(dest.posts("")) != 1 {
 		t.Errorf("after a second walk: %d lines of overdue deliveries, %d calls", n, len(dest.posts("")))
+	}
+}
+
+// TestAFailedWalkIsAFailedInvocation: nothing else tells the alarm from silence.
+func TestAFailedWalkIsAFailedInvocation(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	repair := start(t, "repair", append(d.env, "TABLE_NAME=missing"))
+	if out := repair.invoke(t, map[string]any{"source": "aws.events"}, 20*time.Second); !out.failed {
+		t.Errorf("got %s", out.payload)
+	}
+	if log := repair.wrote(t, 1, `"msg":"repair"`); strings.Contains(log, "repair_walks") {
+		t.Errorf("a failed walk counts as one:\n%s", log)
 	}
 }
 

@@ -253,7 +253,7 @@ func TestABatchOfAnotherQueueIsAnErrorAndTheFunctionGoesOn(t *testing.T) {
 		t.Errorf("got %s", out.payload)
 	}
 	if out := dispatcher.invoke(t, map[string]any{"source": "aws.events", "detail": map[string]any{}}, 60*time.Second); out.failed {
-		t.Errorf("the repair walk failed: %s", out.payload)
+		t.Errorf("the scheduled event failed: %s", out.payload)
 	}
 }
 
@@ -275,7 +275,7 @@ func TestALambdaThatCannotStartSaysWhyAndEnds(t *testing.T) {
 	for name, c := range map[string]struct{ set, says string }{
 		"no table":             {"TABLE_NAME=", "TABLE_NAME"},
 		"no region":            {"AWS_REGION=", "AWS_REGION"},
-		"no keyring":           {"SEALING_KEYRING_SECRET=arn:aws:secretsmanager:us-east-1:000000000000:secret:other", "sealing keyring"},
+		"no keyring's name":    {"SEALING_KEYRING_SECRET=", "SEALING_KEYRING_SECRET"},
 		"private destinations": {"ALLOW_PRIVATE_DESTINATIONS=true", "ALLOW_PRIVATE_DESTINATIONS"},
 	} {
 		in := start(t, "dispatcher", append(full, c.set))
@@ -289,6 +289,30 @@ func TestALambdaThatCannotStartSaysWhyAndEnds(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Errorf("%s: neither started nor ended", name)
 		}
+	}
+}
+
+// TestTheReceiverServesWithoutTheKeyringWhatNeedsNone: Secrets Manager is out of
+// reach; Sivi, which never calls twice, is served by its token, and a source with
+// a secret is asked to come again.
+func TestTheReceiverServesWithoutTheKeyringWhatNeedsNone(t *testing.T) {
+	d := deploy(t)
+	token := relay.Secret("a-token-of-thirty-two-characters")
+	const siviSource = "src_00000000000000000000000009"
+	now := relay.Millis(time.Now())
+	if err := d.store.CreateSource(context.Background(), relay.Source{
+		ID: siviSource, Account: account, Provider: relay.Sivi, Name: "sivi", Status: relay.Active, CreatedAt: now, UpdatedAt: now, TokenHash: relay.HashSecret(token),
+	}, 10); err != nil {
+		t.Fatal(err)
+	}
+	receiver := start(t, "receiver", append(d.env, "SEALING_KEYRING_SECRET=arn:aws:secretsmanager:us-east-1:000000000000:secret:other"))
+	resp := gatewayAnswer(t, receiver.invoke(t, call("POST", "/in/"+siviSource+"/"+token.Reveal(), `{"status":200,"body":{"status":"complete","requestId":"r"}}`,
+		map[string]string{"content-type": "application/json"}), 10*time.Second))
+	if resp.StatusCode != 200 {
+		t.Errorf("Sivi: got %d %s", resp.StatusCode, resp.Body)
+	}
+	if resp := gatewayAnswer(t, receiver.invoke(t, d.signed(t), 10*time.Second)); resp.StatusCode != 503 {
+		t.Errorf("Rivya: got %d %s, want 503", resp.StatusCode, resp.Body)
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsbudgets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
@@ -47,14 +48,20 @@ func (s *stack) alarmList() []alarm {
 		{name: "retries-age", id: "RetriesAge", says: "Retries wait longer than a hop takes",
 			of: s.queue("retries", "ApproximateAgeOfOldestMessage"), threshold: retriesAgeSeconds, periods: 3},
 		{name: "overdue", id: "Overdue", says: "Deliveries were found whose next attempt is over ten minutes late",
-			of: s.count("dispatcher", telemetry.Overdue).over(repairMinutes), threshold: 1, periods: 3, bad: 2},
-		{name: "repair-silent", id: "RepairSilent", says: "The repair walk has not been started for a quarter of an hour",
-			of: series{namespace: "AWS/Events", name: "Invocations", statistic: "Sum",
-				dimensions: map[string]*string{"RuleName": s.repair}}.over(3 * repairMinutes),
-			threshold: 1, periods: 1, below: true},
+			of: s.count("repair", telemetry.Overdue).over(repairMinutes), threshold: 1, periods: 3, bad: 2},
+		{name: "repair-silent", id: "RepairSilent", says: "No repair walk has come to its end for a quarter of an hour",
+			of: s.count("repair", telemetry.RepairWalks).over(3 * repairMinutes), threshold: 1, periods: 1, below: true},
+		{name: "provider-refused", id: "ProviderRefused", says: "A provider's call was refused by our fault; Sivi calls only once",
+			of: formula{"FILL(failed, 0) + FILL(busy, 0) + FILL(gateway, 0)", "refused", map[string]series{
+				"failed": s.count("receiver", telemetry.ServerErrors), "busy": s.ours("receiver", telemetry.ClassMetric(telemetry.Rejected, "busy")),
+				"gateway": {namespace: gatewayNamespace, name: s.gatewayRefused(), statistic: "Sum"}}, 1},
+			threshold: 1, periods: 1},
 	}
 	for _, f := range functions {
-		id := map[string]string{"api": "Api", "receiver": "Receiver", "dispatcher": "Dispatcher"}[f.name]
+		if f.name == "repair" {
+			continue // repair-silent is about its success
+		}
+		id := f.id
 		list = append(list,
 			alarm{name: f.name + "-errors", id: id + "Errors", says: "The function " + f.name + " crashed or ran out of time",
 				of: s.lambda(f.name, "Errors"), threshold: 1, periods: 5, bad: 2},
@@ -79,6 +86,28 @@ func (s *stack) alarmList() []alarm {
 	)
 }
 
+// addBudget has AWS look at the account's bill, which a flood of calls that are
+// all refused raises too.
+func (s *stack) addBudget() {
+	if s.p.BudgetUSD == 0 {
+		return
+	}
+	var notifications []any
+	for _, kind := range []string{"ACTUAL", "FORECASTED"} {
+		notifications = append(notifications, &awsbudgets.CfnBudget_NotificationWithSubscribersProperty{
+			Notification: &awsbudgets.CfnBudget_NotificationProperty{
+				ComparisonOperator: jsii.String("GREATER_THAN"), NotificationType: jsii.String(kind), Threshold: jsii.Number(80), ThresholdType: jsii.String("PERCENTAGE")},
+			Subscribers: &[]any{&awsbudgets.CfnBudget_SubscriberProperty{Address: jsii.String(s.p.AlarmEmail), SubscriptionType: jsii.String("EMAIL")}},
+		})
+	}
+	awsbudgets.NewCfnBudget(s.Stack, jsii.String("Budget"), &awsbudgets.CfnBudgetProps{
+		Budget: &awsbudgets.CfnBudget_BudgetDataProperty{
+			BudgetName: jsii.String(*s.name("budget") + "-" + *s.Region()), BudgetType: jsii.String("COST"), TimeUnit: jsii.String("MONTHLY"),
+			BudgetLimit: &awsbudgets.CfnBudget_SpendProperty{Amount: jsii.Number(s.p.BudgetUSD), Unit: jsii.String("USD")}},
+		NotificationsWithSubscribers: &notifications,
+	})
+}
+
 // addAlarms makes the topic and the alarms.
 func (s *stack) addAlarms() {
 	topic := awssns.NewTopic(s.Stack, jsii.String("Alarms"), &awssns.TopicProps{
@@ -95,6 +124,7 @@ func (s *stack) addAlarms() {
 			Topic: topic, Protocol: awssns.SubscriptionProtocol_EMAIL, Endpoint: jsii.String(s.p.AlarmEmail),
 		})
 	}
+	s.addBudget()
 	for _, a := range s.alarmList() {
 		props := &awscloudwatch.AlarmProps{
 			AlarmName:          s.name(a.name),

@@ -82,7 +82,7 @@ func closure(t *testing.T, program string) []string {
 
 // lambdaSets are the variables that Lambda gives every function, and those that
 // only point tests at stand-ins.
-var lambdaSets = regexp.MustCompile(`^(AWS_REGION|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|AWS_LAMBDA_FUNCTION_NAME|AWS_ENDPOINT_URL_\w*)$`)
+var lambdaSets = regexp.MustCompile(`^(AWS_REGION|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|AWS_LAMBDA_FUNCTION_NAME|AWS_LAMBDA_FUNCTION_MEMORY_SIZE|AWS_ENDPOINT_URL_\w*)$`)
 
 func TestTheStackSetsWhatTheFunctionsReadAndNothingElse(t *testing.T) {
 	read := map[string]bool{}

@@ -213,7 +213,7 @@ func idle(alarmMetrics int) []cost {
 		{"Dashboard", price.dashboard},
 		{"Keyring secret", price.secret},
 		{"Contributor Insights rule", price.insightRule},
-		{"Repair walk: invocations", repairs * (price.lambdaRequests/1e6 + 0.1*memoryGB("dispatcher")*price.lambdaGBSecond)},
+		{"Repair walk: invocations", repairs * (price.lambdaRequests/1e6 + 0.1*memoryGB("repair")*price.lambdaGBSecond)},
 		{"Repair walk: reads", repairs * 64 / 1e6 * price.readUnits},
 		{"Metrics of our own", 0},
 	}

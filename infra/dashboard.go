@@ -13,12 +13,16 @@ import (
 	"hookferry/shared/telemetry"
 )
 
+// dashboardName has the region in it: dashboards are an account's, not a
+// region's, and the same stage may be in two.
+func (s *stack) dashboardName() string { return *s.name("relay") + "-" + *s.Region() }
+
 // addDashboard lays out one page in the order of an operator's questions: is it
 // healthy, what is failing, whose endpoint, how late are retries, what does it
 // cost.
 func (s *stack) addDashboard() {
 	s.dashboard = awscloudwatch.NewDashboard(s.Stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
-		DashboardName:   s.name("relay"),
+		DashboardName:   jsii.String(s.dashboardName()),
 		DefaultInterval: awscdk.Duration_Hours(jsii.Number(3)),
 	})
 	// Not every region takes tags on a dashboard yet.
@@ -85,7 +89,7 @@ func (s *stack) addDashboard() {
 			s.queue("events", "ApproximateAgeOfOldestMessage"), s.queue("retries", "ApproximateAgeOfOldestMessage")),
 		graph("Waiting, and overdue", 8,
 			s.queue("events", "ApproximateNumberOfMessagesVisible").as("events"), s.queue("retries", "ApproximateNumberOfMessagesVisible").as("retries due"),
-			s.queue("retries", "ApproximateNumberOfMessagesDelayed").as("retries delayed"), s.count("dispatcher", telemetry.Overdue)),
+			s.queue("retries", "ApproximateNumberOfMessagesDelayed").as("retries delayed"), s.count("repair", telemetry.Overdue)),
 	)
 	row(
 		graph("One attempt, ms", 8, s.measure("dispatcher", telemetry.AttemptDuration, "p50"), s.measure("dispatcher", telemetry.AttemptDuration, "p99")),

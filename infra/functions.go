@@ -33,14 +33,16 @@ const (
 	onKeyring     = "keyring"
 )
 
-// A function is one of the three.
+// A function is one of the four.
 type function struct {
 	name        string
+	id          string // of its resources in the template
 	description string
-	memory      float64 // MB; README.md says from which measurement
-	timeout     float64 // seconds
-	audit       bool    // its log is the audit log
-	loops       bool    // it sends to the queues that it is called from
+	memory      float64  // MB; README.md says from which measurement
+	timeout     float64  // seconds
+	audit       bool     // its log is the audit log
+	loops       bool     // it sends to the queues that it is called from
+	after       []string // functions that are updated before it
 	role        role
 }
 
@@ -49,7 +51,7 @@ var consume = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueA
 
 var functions = []function{
 	{
-		name: "receiver", description: "Verifies provider calls and makes them durable",
+		name: "receiver", id: "Receiver", description: "Verifies provider calls and makes them durable", after: []string{"dispatcher", "repair"},
 		memory: 512, timeout: bounds.ReceiverFunction.Seconds(),
 		role: role{
 			onTable:    {"dynamodb:GetItem"},
@@ -59,7 +61,7 @@ var functions = []function{
 		},
 	},
 	{
-		name: "api", description: "Manages endpoints, sources and keys; publishes, tests, replays",
+		name: "api", id: "Api", description: "Manages endpoints, sources and keys; publishes, tests, replays", after: []string{"dispatcher", "repair"},
 		memory: 512, timeout: bounds.APIFunction.Seconds(), audit: true,
 		role: role{
 			onTable:   {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"},
@@ -69,7 +71,7 @@ var functions = []function{
 		},
 	},
 	{
-		name: "dispatcher", description: "Records events and delivers them",
+		name: "dispatcher", id: "Dispatcher", description: "Records events and delivers them",
 		memory: 512, timeout: functionTimeout, loops: true,
 		role: role{
 			onTable:       {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
@@ -80,6 +82,14 @@ var functions = []function{
 			onKeyring:     {"secretsmanager:GetSecretValue"},
 		},
 	},
+	{
+		name: "repair", id: "RepairWalk", description: "Finds deliveries whose next attempt is late",
+		memory: 256, timeout: bounds.RepairFunction.Seconds(), after: []string{"dispatcher"},
+		role: role{
+			onTable:   {"dynamodb:Query"},
+			onRetries: {"sqs:SendMessage"},
+		},
+	},
 }
 
 // auditDays is how long the API's log, which holds the audit lines, is kept.
@@ -87,8 +97,8 @@ const auditDays = 400
 
 func (s *stack) arn(resource string) *string {
 	return map[string]*string{
-		onTable:       s.table.TableArn(),
-		onRefusals:    s.table.TableArn(),
+		onTable:       s.tableARN(),
+		onRefusals:    s.tableARN(),
 		onEvents:      s.lanes["events"].queue.QueueArn(),
 		onRetries:     s.lanes["retries"].queue.QueueArn(),
 		onEventsDead:  s.lanes["events"].dead.QueueArn(),
@@ -101,7 +111,7 @@ func (s *stack) arn(resource string) *string {
 func (s *stack) environment() map[string]*string {
 	env := map[string]*string{
 		"PUBLIC_URL":             s.url,
-		"TABLE_NAME":             s.table.TableName(),
+		"TABLE_NAME":             s.tableName(),
 		"EVENTS_QUEUE_URL":       s.lanes["events"].queue.QueueUrl(),
 		"RETRIES_QUEUE_URL":      s.lanes["retries"].queue.QueueUrl(),
 		"EVENTS_DLQ_URL":         s.lanes["events"].dead.QueueUrl(),
@@ -120,13 +130,21 @@ func (s *stack) addFunctions() {
 	for _, f := range functions {
 		s.functions[f.name] = s.addFunction(f, environment)
 	}
+	// What reads a message is there before what writes it: in an update a function
+	// waits for those that take what it sends.
+	for _, f := range functions {
+		for _, before := range f.after {
+			s.functions[f.name].Node().DefaultChild().(awslambda.CfnFunction).AddResourceDependency(
+				s.functions[before].Node().DefaultChild().(awslambda.CfnFunction), nil)
+		}
+	}
 	s.addSampling()
 	s.addMappings()
 	s.addRepair()
 }
 
 func (s *stack) addFunction(f function, environment map[string]*string) awslambda.Function {
-	id := map[string]string{"api": "Api", "receiver": "Receiver", "dispatcher": "Dispatcher"}[f.name]
+	id := f.id
 	group := s.addLogGroup(f.name, id+"Logs", "/hookferry/"+s.p.Stage+"/"+f.name, f.audit)
 	statements := []awsiam.PolicyStatement{allow(group.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")}
 	for _, resource := range slices.Sorted(maps.Keys(f.role)) {
@@ -135,6 +153,12 @@ func (s *stack) addFunction(f function, environment map[string]*string) awslambd
 			// Whoever gets hold of the function that faces the outside can write
 			// counts, and no source, key or event.
 			statement.AddCondition(jsii.String("ForAllValues:StringLike"), map[string]any{"dynamodb:LeadingKeys": []string{"R#*"}})
+		}
+		if f.name == "receiver" && resource == onTable {
+			// It reads sources and nothing else: not events, endpoints or keys.
+			statement.AddCondition(jsii.String("ForAllValues:StringLike"), map[string]any{"dynamodb:LeadingKeys": []string{"S#*"}})
+			// Without a key in the request the condition above would hold.
+			statement.AddCondition(jsii.String("Null"), map[string]any{"dynamodb:LeadingKeys": "false"})
 		}
 		statements = append(statements, statement)
 	}
@@ -173,6 +197,9 @@ func (s *stack) addFunction(f function, environment map[string]*string) awslambd
 	if s.p.TraceRate > 0 {
 		props.Tracing = awslambda.Tracing_ACTIVE
 	}
+	if reserved := map[string]int{"receiver": s.p.ReceiverReserved, "api": s.p.APIReserved}[f.name]; reserved > 0 {
+		props.ReservedConcurrentExecutions = jsii.Number(reserved)
+	}
 	if f.loops {
 		// Lambda takes a retry that comes round for the sixteenth time for a bug
 		// and drops it. Our own guard is each message's give-up time.
@@ -203,7 +230,7 @@ func (s *stack) addLogGroup(name, id, group string, audit bool) awslogs.LogGroup
 	}
 	g := awslogs.NewLogGroup(s.Stack, jsii.String(id), &awslogs.LogGroupProps{
 		LogGroupName: jsii.String(group), RemovalPolicy: removal,
-		DeletionProtectionEnabled: jsii.Bool(audit && s.p.DeletionProtection),
+		DeletionProtectionEnabled: jsii.Bool(audit && s.locked()),
 	})
 	g.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(days))
 	if s.logs == nil {
@@ -252,30 +279,36 @@ func (s *stack) addMappings() {
 	}
 }
 
-// repairMinutes is how often the dispatcher looks for deliveries that are late.
+// repairMinutes is how often deliveries that are late are looked for.
 const repairMinutes = 5
 
-// addRepair has the dispatcher called on a schedule, with an event that has no
-// Records: the repair walk. It is not tried again, since the next one is near.
+// addRepair has the repair walk started on a schedule, and the dispatcher called
+// with the same event, which has no Records, so that it writes what it has counted.
+// Neither is tried again, since the next one is near.
 func (s *stack) addRepair() {
-	dispatcher := s.functions["dispatcher"]
-	s.repair = s.name("repair")
+	var targets []any
+	for _, name := range []string{"repair", "dispatcher"} {
+		targets = append(targets, &awsevents.CfnRule_TargetProperty{
+			Id: jsii.String(name), Arn: s.functions[name].FunctionArn(),
+			RetryPolicy: &awsevents.CfnRule_RetryPolicyProperty{
+				MaximumRetryAttempts: jsii.Number(0), MaximumEventAgeInSeconds: jsii.Number(60 * repairMinutes)},
+		})
+	}
 	rule := awsevents.NewCfnRule(s.Stack, jsii.String("Repair"), &awsevents.CfnRuleProps{
-		Name:               s.repair,
+		Name:               s.name("repair"),
 		Description:        jsii.String("Finds deliveries whose next attempt is late"),
 		ScheduleExpression: jsii.Sprintf("rate(%d minutes)", repairMinutes),
 		State:              jsii.String("ENABLED"),
-		Targets: &[]any{&awsevents.CfnRule_TargetProperty{
-			Id: jsii.String("dispatcher"), Arn: dispatcher.FunctionArn(),
-			RetryPolicy: &awsevents.CfnRule_RetryPolicyProperty{
-				MaximumRetryAttempts: jsii.Number(0), MaximumEventAgeInSeconds: jsii.Number(60 * repairMinutes)},
-		}},
+		Targets:            &targets,
 	})
-	awslambda.NewCfnPermission(s.Stack, jsii.String("RepairPermission"), &awslambda.CfnPermissionProps{
-		Action: jsii.String("lambda:InvokeFunction"), Principal: jsii.String("events.amazonaws.com"),
-		FunctionName: dispatcher.FunctionArn(), SourceArn: rule.AttrArn(),
-	})
-	dispatcher.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{
-		RetryAttempts: jsii.Number(0), MaxEventAge: awscdk.Duration_Minutes(jsii.Number(repairMinutes)),
-	})
+	for _, n := range [][2]string{{"RepairPermission", "repair"}, {"SettlePermission", "dispatcher"}} {
+		id, name := n[0], n[1]
+		awslambda.NewCfnPermission(s.Stack, jsii.String(id), &awslambda.CfnPermissionProps{
+			Action: jsii.String("lambda:InvokeFunction"), Principal: jsii.String("events.amazonaws.com"),
+			FunctionName: s.functions[name].FunctionArn(), SourceArn: rule.AttrArn(),
+		})
+		s.functions[name].ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{
+			RetryAttempts: jsii.Number(0), MaxEventAge: awscdk.Duration_Minutes(jsii.Number(repairMinutes)),
+		})
+	}
 }

@@ -8,7 +8,10 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
+
+	"hookferry/shared/telemetry"
 )
 
 // A route is one of the gateway, and the function behind it. Inbound ones, where
@@ -29,7 +32,9 @@ var routes = []route{
 }
 
 // accessLine is what the gateway logs of a call: the route's key, never the
-// path, which holds the token of a Sivi source.
+// path, which holds the token of a Sivi source. The gateway puts values into the
+// line as they are, without escaping: so nothing that a caller chooses is in it,
+// or a quote in a header could forge the fields after it.
 var accessLine = map[string]string{
 	"time":              "$context.requestTimeEpoch",
 	"gatewayRequestId":  "$context.requestId",
@@ -40,10 +45,12 @@ var accessLine = map[string]string{
 	"integrationStatus": "$context.integrationStatus",
 	"responseBytes":     "$context.responseLength",
 	"ip":                "$context.identity.sourceIp",
-	"userAgent":         "$context.identity.userAgent",
-	"error":             "$context.error.message",
-	"integrationError":  "$context.integrationErrorMessage",
+	"error":             "$context.error.responseType",
 }
+
+// refusedPattern finds the access lines of providers' calls that the gateway
+// itself has turned away: by its throttle, or because no receiver answered.
+const refusedPattern = `{ $.routeKey = "POST /in/*" && ($.status = "429" || ($.status = "5*" && $.error != "-")) }`
 
 // addGateway makes the API and settles its URL, which the functions are told.
 func (s *stack) addGateway() {
@@ -53,6 +60,10 @@ func (s *stack) addGateway() {
 		// Tags here are a map, which the stack's tags do not reach by themselves.
 		Tags: s.tagMap(),
 	})
+	if s.p.DomainName != "" && !s.p.KeepDefaultName {
+		// Who finds the default name would pass whatever stands before the domain.
+		s.gateway.SetDisableExecuteApiEndpoint(jsii.Bool(true))
+	}
 	s.url = jsii.Sprintf("https://%s.execute-api.%s.%s", *s.gateway.Ref(), *s.Region(), *s.UrlSuffix())
 	if s.p.DomainName != "" {
 		s.url = jsii.String("https://" + s.p.DomainName)
@@ -96,6 +107,12 @@ func (s *stack) addRoutes() {
 	// Groups under /aws/vendedlogs/ do not count against the one resource policy
 	// that log delivery has.
 	access := s.addLogGroup("access", "AccessLogs", "/aws/vendedlogs/hookferry/"+s.p.Stage+"/access", false)
+	awslogs.NewCfnMetricFilter(s.Stack, jsii.String("GatewayRefused"), &awslogs.CfnMetricFilterProps{
+		LogGroupName: access.LogGroupName(), FilterPattern: jsii.String(refusedPattern),
+		// One metric for a stage: a filter's own dimensions would be fields of the line.
+		MetricTransformations: &[]any{&awslogs.CfnMetricFilter_MetricTransformationProperty{
+			MetricNamespace: jsii.String(gatewayNamespace), MetricName: jsii.String(s.gatewayRefused()), MetricValue: jsii.String("1")}},
+	})
 	format, err := json.Marshal(accessLine)
 	if err != nil {
 		panic(err) // a map of strings always marshals
@@ -119,8 +136,12 @@ func (s *stack) addRoutes() {
 	}
 }
 
-// addDomain gives the API a name of its own. The gateway's own name goes on
-// working, since providers may have been told that one.
+// gatewayNamespace and gatewayRefused name the metric that counts those calls.
+const gatewayNamespace = telemetry.Namespace + "/Gateway"
+
+func (s *stack) gatewayRefused() string { return "refused_" + s.p.Stage }
+
+// addDomain gives the API a name of its own.
 func (s *stack) addDomain(stage awsapigatewayv2.CfnStage) {
 	domain := awsapigatewayv2.NewCfnDomainName(s.Stack, jsii.String("Domain"), &awsapigatewayv2.CfnDomainNameProps{
 		DomainName: jsii.String(s.p.DomainName),

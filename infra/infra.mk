@@ -34,9 +34,20 @@ bootstrap: infra/node_modules/.stamp ## prepare an AWS account and region for th
 diff: build infra/node_modules/.stamp ## show what a deployment of STAGE would change
 	$(CDK) diff -c stage=$(STAGE) $(ARGS)
 
+# Until a stack of the stage stands, nothing in it is locked, so that a first
+# deployment that fails can be undone and tried again.
+FIRST = $$(aws cloudformation describe-stacks --stack-name hookferry-$(STAGE) --query 'Stacks[0].StackStatus' --output text 2>/dev/null | \
+  grep -qE '^(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE|^UPDATE_ROLLBACK_FAILED' && echo false || echo true)
+
+.PHONY: preflight
+preflight: build infra/node_modules/.stamp ## say whether the account has the concurrency that STAGE asks for
+	$(CDK) synth --quiet -c stage=$(STAGE) $(ARGS)
+	node infra/preflight.mjs infra/cdk.out/Hookferry-$(STAGE).template.json \
+	  "$$(aws lambda get-account-settings --query AccountLimit.ConcurrentExecutions --output text)"
+
 .PHONY: deploy
-deploy: build infra/node_modules/.stamp ## deploy STAGE; asks before it widens any right
-	$(CDK) deploy -c stage=$(STAGE) $(ARGS) Hookferry-$(STAGE)
+deploy: preflight ## deploy STAGE; asks before it widens any right
+	first=$(FIRST); $(CDK) deploy -c stage=$(STAGE) -c firstDeployment=$$first $(ARGS) Hookferry-$(STAGE)
 
 .PHONY: destroy
 destroy: build infra/node_modules/.stamp ## take STAGE down; asks for its name first

@@ -67,7 +67,7 @@ func (s *stack) api(name string) series {
 // tableMetric is a metric that DynamoDB has of the table.
 func (s *stack) tableMetric(name string) series {
 	return series{namespace: "AWS/DynamoDB", name: name, statistic: "Sum", label: name,
-		dimensions: map[string]*string{"TableName": s.name("table")}}
+		dimensions: map[string]*string{"TableName": s.tableName()}}
 }
 
 // A formula is what is computed of series.

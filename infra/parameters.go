@@ -22,6 +22,8 @@ type Parameters struct {
 	Stage              string
 	DomainName         string // with CertificateARN, or both empty
 	CertificateARN     string
+	KeepDefaultName    bool // beside DomainName
+	BudgetUSD          int  // a month; 0: none
 	LogRetentionDays   int
 	AlarmEmail         string // empty: no subscription
 	EventsConcurrency  int
@@ -31,7 +33,11 @@ type Parameters struct {
 	ManagementRate     int
 	ManagementBurst    int
 	DeletionProtection bool
-	WarmWrites         int // 0: as a new table comes
+	FirstDeployment    bool
+	TableName          string // empty: the stack's own
+	ReceiverReserved   int    // 0: none
+	APIReserved        int    // 0: none
+	WarmWrites         int    // 0: as a new table comes
 	WarmReads          int
 	TraceRate          float64
 	Tags               map[string]string
@@ -56,6 +62,7 @@ var parameters = []parameter{
 	{"stage", "dev", "names the deployment and everything in it; lower-case letters and digits, at most 12", matching(func(p *Parameters) *string { return &p.Stage }, `^[a-z][a-z0-9]{0,11}$`, "lower-case letters and digits, a letter first, at most 12")},
 	{"domainName", "", "a name of your own for the API; needs certificateArn", matching(func(p *Parameters) *string { return &p.DomainName }, `^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$|^$`, "a host name in lower case, like hooks.example.com")},
 	{"certificateArn", "", "its ACM certificate, in the stack's region", matching(func(p *Parameters) *string { return &p.CertificateARN }, `^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[A-Za-z0-9-]+$|^$`, "the ARN of an ACM certificate")},
+	{"keepDefaultName", "false", "true keeps the gateway's own name working beside domainName, while providers that were told it move", truth(func(p *Parameters) *bool { return &p.KeepDefaultName })},
 	{"alarmEmail", "", "gets a mail for every alarm, once it has confirmed the subscription", matching(func(p *Parameters) *string { return &p.AlarmEmail }, `^[^@\s]+@[^@\s]+\.[^@\s]+$|^$`, "a mail address")},
 	setting("retentionDays", "RETENTION_DAYS"),
 	setting("retrySchedule", "RETRY_SCHEDULE"),
@@ -69,6 +76,7 @@ var parameters = []parameter{
 	setting("endpointLimit", "ENDPOINT_LIMIT"),
 	setting("shards", "SHARDS"),
 	setting("logLevel", "LOG_LEVEL"),
+	setting("subjectLookup", "SUBJECT_LOOKUP"),
 	{"logRetentionDays", "30", "how long logs are kept, one of the periods that CloudWatch has; audit lines stay 400 days", logDays},
 	{"eventsConcurrency", "50", "dispatchers for first attempts at a time, 2 to 1,000", whole(func(p *Parameters) *int { return &p.EventsConcurrency }, 2, 1000)},
 	{"retriesConcurrency", "20", "dispatchers for retries at a time, 2 to 1,000", whole(func(p *Parameters) *int { return &p.RetriesConcurrency }, 2, 1000)},
@@ -77,6 +85,11 @@ var parameters = []parameter{
 	{"managementRate", "100", "management calls a second; never more than inboundRate", whole(func(p *Parameters) *int { return &p.ManagementRate }, 1, 1_000_000)},
 	{"managementBurst", "200", "and at once; never more than inboundBurst", whole(func(p *Parameters) *int { return &p.ManagementBurst }, 1, 1_000_000)},
 	{"deletionProtection", "auto", "of table, keyring, queues, audit log and stack: true, false, or auto: where the stage begins with prod", protection},
+	{"budgetUSD", "0", "dollars a month of the whole account, at 80 % of which, or of a forecast of it, alarmEmail gets a mail; 0 for none", whole(func(p *Parameters) *int { return &p.BudgetUSD }, 0, 10_000_000)},
+	{"firstDeployment", "false", "true while the stack is not there yet, which make deploy finds out: nothing is locked then, so that a deployment that fails can be undone and tried again", truth(func(p *Parameters) *bool { return &p.FirstDeployment })},
+	{"tableName", "", "a table that was restored beside the stack's own, to work with instead", matching(func(p *Parameters) *string { return &p.TableName }, `^([A-Za-z0-9_.-]{3,255})?$`, "a table's name")},
+	{"receiverReserved", "0", "receivers at a time that no other function can take the place of; 0, or from 1 on: the account keeps 100 for all others (10 where its limit is that low)", whole(func(p *Parameters) *int { return &p.ReceiverReserved }, 0, 10_000)},
+	{"apiReserved", "0", "APIs at a time, reserved and at most; 0 for no bound", whole(func(p *Parameters) *int { return &p.APIReserved }, 0, 10_000)},
 	{"warmWrites", "0", "writes a second that the table takes from the start; 0 or from 4,000 on", warm(func(p *Parameters) *int { return &p.WarmWrites }, 4000)},
 	{"warmReads", "0", "reads a second that it takes from the start; 0 or from 12,000 on", warm(func(p *Parameters) *int { return &p.WarmReads }, 12000)},
 	{"traceRate", "0.01", "share of invocations that X-Ray traces, 0 to 1", rate},
@@ -184,6 +197,9 @@ func (p Parameters) check() error {
 	if (p.DomainName == "") != (p.CertificateARN == "") {
 		errs = append(errs, errors.New("parameters domainName and certificateArn: both or neither"))
 	}
+	if p.BudgetUSD > 0 && p.AlarmEmail == "" {
+		errs = append(errs, errors.New("parameter budgetUSD: needs alarmEmail, who is told"))
+	}
 	if p.ManagementRate > p.InboundRate || p.ManagementBurst > p.InboundBurst {
 		errs = append(errs, fmt.Errorf("parameters inboundRate (%d) and inboundBurst (%d) must not be tighter than managementRate (%d) and managementBurst (%d): an event that is turned away may be lost, a management call is made again",
 			p.InboundRate, p.InboundBurst, p.ManagementRate, p.ManagementBurst))
@@ -269,6 +285,17 @@ func protection(p *Parameters, v string) error {
 		return fmt.Errorf("%q is not true, false or auto", v)
 	}
 	return nil
+}
+
+func truth(field func(*Parameters) *bool) func(*Parameters, string) error {
+	return func(p *Parameters, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil || v != "true" && v != "false" {
+			return fmt.Errorf("%q is not true or false", v)
+		}
+		*field(p) = b
+		return nil
+	}
 }
 
 func rate(p *Parameters, v string) error {

@@ -28,7 +28,7 @@ func TestTheTableIsOnDemandExpiresAndCanBeRecovered(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", path, got, want)
 			}
 		}
-		if want := map[bool]string{true: "Retain", false: "Delete"}[prod]; table.Deletion != want {
+		if want := map[bool]string{true: "RetainExceptOnCreate", false: "Delete"}[prod]; table.Deletion != want {
 			t.Errorf("deletion: got %s, want %s", table.Deletion, want)
 		}
 	})
@@ -99,8 +99,8 @@ func TestNoPolicyOfAQueueTopicOrSecretIsPublic(t *testing.T) {
 
 func TestFunctionsAreSmallQuietAndTraced(t *testing.T) {
 	both(t, func(t *testing.T, tpl template) {
-		if n := len(tpl.of("AWS::Lambda::Function")); n != 3 {
-			t.Errorf("%d functions, want 3", n)
+		if n := len(tpl.of("AWS::Lambda::Function")); n != 4 {
+			t.Errorf("%d functions, want 4", n)
 		}
 		prod := stageOf(tpl) == "prod"
 		for _, f := range functions {
@@ -109,7 +109,8 @@ func TestFunctionsAreSmallQuietAndTraced(t *testing.T) {
 				"Runtime": "provided.al2023", "Architectures.0": "arm64", "Handler": "bootstrap", "MemorySize": f.memory, "Timeout": f.timeout,
 				"LoggingConfig.LogFormat": "JSON", "LoggingConfig.SystemLogLevel": "WARN", "LoggingConfig.ApplicationLogLevel": "TRACE",
 				"VpcConfig": nil, "TracingConfig.Mode": map[bool]any{false: "Active"}[prod],
-				"RecursiveLoop": map[bool]any{true: "Allow"}[f.name == "dispatcher"],
+				"RecursiveLoop":                map[bool]any{true: "Allow"}[f.name == "dispatcher"],
+				"ReservedConcurrentExecutions": map[string]any{"receiver": 200.0, "api": 50.0}[map[bool]string{true: f.name}[prod]],
 			} {
 				if got := fn.at(path); got != want {
 					t.Errorf("%s: %s: got %v, want %v", f.name, path, got, want)
@@ -207,7 +208,8 @@ func TestAccessLogsHaveTheRouteAndNeverThePath(t *testing.T) {
 		if line["routeKey"] != "$context.routeKey" || line["status"] != "$context.status" {
 			t.Errorf("got %s", format)
 		}
-		for _, never := range []string{"path", "Path", "queryString", "header", "domainName", "authorizer"} {
+		// Values are put in without escaping: none may be a caller's.
+		for _, never := range []string{"path", "Path", "queryString", "header", "domainName", "authorizer", "userAgent", "error.message", "integrationErrorMessage"} {
 			if strings.Contains(format, "$context."+never) {
 				t.Errorf("the line has %s", never)
 			}
@@ -222,12 +224,12 @@ func TestEveryLogGroupEndsAndTheAuditLogLast(t *testing.T) {
 		for _, g := range tpl.of("AWS::Logs::LogGroup") {
 			days, _ := g.at("RetentionInDays").(float64)
 			got[g.at("LogGroupName").(string)] = days
-			if audit := g.at("LogGroupName") == "/hookferry/"+stage+"/api"; audit && stage == "prod" && (g.Deletion != "Retain" || g.at("DeletionProtectionEnabled") != true) {
+			if audit := g.at("LogGroupName") == "/hookferry/"+stage+"/api"; audit && stage == "prod" && (g.Deletion != "RetainExceptOnCreate" || g.at("DeletionProtectionEnabled") != true) {
 				t.Error("the audit log of prod can be deleted")
 			}
 		}
 		usual := map[string]float64{"dev": 30, "prod": 60}[stage]
-		want := map[string]float64{"/hookferry/" + stage + "/receiver": usual, "/hookferry/" + stage + "/dispatcher": usual,
+		want := map[string]float64{"/hookferry/" + stage + "/receiver": usual, "/hookferry/" + stage + "/dispatcher": usual, "/hookferry/" + stage + "/repair": usual,
 			"/hookferry/" + stage + "/api": 400, "/aws/vendedlogs/hookferry/" + stage + "/access": usual}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("days by log group (-want +got):\n%s", diff)
@@ -255,10 +257,109 @@ func TestTheRepairWalkIsScheduledWithAnEventWithoutRecords(t *testing.T) {
 		if rule.at("ScheduleExpression") != "rate(5 minutes)" || rule.at("State") != "ENABLED" || rule.at("Targets.0.Input") != nil {
 			t.Errorf("got %v", rule.Properties)
 		}
-		if tpl.Resources[getAtt(rule.at("Targets.0.Arn"))].at("FunctionName") != "hookferry-"+stageOf(tpl)+"-dispatcher" {
-			t.Errorf("it starts %v", rule.at("Targets.0.Arn"))
+		for i, name := range []string{"repair", "dispatcher"} {
+			if tpl.Resources[getAtt(rule.at(fmt.Sprintf("Targets.%d.Arn", i)))].at("FunctionName") != "hookferry-"+stageOf(tpl)+"-"+name || rule.at(fmt.Sprintf("Targets.%d.Input", i)) != nil {
+				t.Errorf("it starts %v, want %s", rule.at("Targets"), name)
+			}
 		}
 	})
+}
+
+// TestWhatReadsAMessageIsUpdatedBeforeWhatWritesIt: a new field or kind is on the
+// queue only once there is a dispatcher that knows it.
+func TestWhatReadsAMessageIsUpdatedBeforeWhatWritesIt(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		ids := map[string]string{}
+		for id, r := range tpl.of("AWS::Lambda::Function") {
+			name := r.at("FunctionName").(string)
+			ids[name[strings.LastIndex(name, "-")+1:]] = id
+		}
+		for writer, readers := range map[string][]string{"receiver": {"dispatcher", "repair"}, "api": {"dispatcher", "repair"}, "repair": {"dispatcher"}} {
+			depends, _ := json.Marshal(tpl.Resources[ids[writer]].DependsOn)
+			for _, reader := range readers {
+				if !strings.Contains(string(depends), `"`+ids[reader]+`"`) {
+					t.Errorf("%s does not wait for %s: %s", writer, reader, depends)
+				}
+			}
+		}
+	})
+}
+
+// TestAFirstDeploymentThatFailsLeavesNothingBehind: the names are fixed, so what
+// is left would keep the second try from succeeding; and what is locked could not
+// be taken away.
+func TestAFirstDeploymentThatFailsLeavesNothingBehind(t *testing.T) {
+	first := map[string]any{"stage": "prod", "firstDeployment": "true"}
+	_, tpl, err := synth(t, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, r := range tpl.Resources {
+		if r.Deletion == "Retain" {
+			t.Errorf("%s stays when its creation is undone", id)
+		}
+		if r.at("DeletionProtectionEnabled") == true {
+			t.Errorf("%s cannot be taken away", id)
+		}
+	}
+	_, tpl, err = synth(t, map[string]any{"stage": "prod"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := 0
+	for _, r := range tpl.Resources {
+		if r.at("DeletionProtectionEnabled") == true {
+			locked++
+		}
+	}
+	if locked != 2 {
+		t.Errorf("%d things are locked from the second deployment on, want the table and the audit log", locked)
+	}
+}
+
+func TestTheReceiverReadsSourcesAlone(t *testing.T) {
+	both(t, func(t *testing.T, tpl template) {
+		role := tpl.Resources[getAtt(tpl.function(t, "receiver").at("Role"))]
+		seen := 0
+		for _, st := range role.at("Policies.0.PolicyDocument.Statement").([]any) {
+			if !strings.Contains(text(at(st, "Action")), "dynamodb:") {
+				continue
+			}
+			if text(at(st, "Action")) != "dynamodb:GetItem" {
+				continue // the counts of refused calls, which it adds to
+			}
+			seen++
+			if got := at(st, "Condition.ForAllValues:StringLike.dynamodb:LeadingKeys.0"); got != "S#*" || at(st, "Condition.Null.dynamodb:LeadingKeys") != "false" {
+				t.Errorf("it may read %v", st)
+			}
+		}
+		if seen != 1 {
+			t.Errorf("%d statements about the table", seen)
+		}
+	})
+}
+
+// TestARestoredTableIsWorkedWith: functions, roles and metrics name it, and the
+// stack's own stays as it is.
+func TestARestoredTableIsWorkedWith(t *testing.T) {
+	_, tpl, err := synth(t, map[string]any{"tableName": "hookferry-dev-restored"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range functions {
+		fn := tpl.function(t, f.name)
+		if got := fn.at("Environment.Variables.TABLE_NAME"); got != "hookferry-dev-restored" {
+			t.Errorf("%s works with %v", f.name, got)
+		}
+		policy := text(tpl.Resources[getAtt(fn.at("Role"))].at("Policies"))
+		if !strings.Contains(policy, ":table/hookferry-dev-restored") {
+			t.Errorf("%s may not use it", f.name)
+		}
+	}
+	tpl.one(t, "AWS::DynamoDB::Table", "TableName", "hookferry-dev-table")
+	if alarm := tpl.one(t, "AWS::CloudWatch::Alarm", "AlarmName", "hookferry-dev-table-throttles"); !strings.Contains(text(alarm.at("Metrics")), "hookferry-dev-restored") {
+		t.Error("its throttles are not watched")
+	}
 }
 
 func TestEverythingThatTakesTagsIsTagged(t *testing.T) {
@@ -320,8 +421,13 @@ func TestADomainNeedsItsCertificateAndIsTheURL(t *testing.T) {
 	if got := tpl.function(t, "api").at("Environment.Variables.PUBLIC_URL"); got != "https://hooks.example.com" {
 		t.Errorf("PUBLIC_URL is %v", got)
 	}
-	if api := tpl.one(t, "AWS::ApiGatewayV2::Api", "", nil); api.at("DisableExecuteApiEndpoint") == true {
-		t.Error("providers that were told the gateway's own name would call in vain")
+	if api := tpl.one(t, "AWS::ApiGatewayV2::Api", "", nil); api.at("DisableExecuteApiEndpoint") != true {
+		t.Error("the gateway's own name goes past what stands before the domain")
+	}
+	budget := tpl.one(t, "AWS::Budgets::Budget", "", nil)
+	if budget.at("Budget.BudgetLimit.Amount") != 500.0 || budget.at("NotificationsWithSubscribers.1.Notification.NotificationType") != "FORECASTED" ||
+		budget.at("NotificationsWithSubscribers.0.Subscribers.0.Address") != "oncall@example.com" {
+		t.Errorf("budget: %v", budget.Properties)
 	}
 }
 

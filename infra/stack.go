@@ -28,9 +28,8 @@ type stack struct {
 	keyring awssecretsmanager.Secret
 	lanes   map[string]lane // events, retries
 
-	functions map[string]awslambda.Function // api, receiver, dispatcher
+	functions map[string]awslambda.Function // receiver, api, dispatcher, repair
 	logs      map[string]awslogs.LogGroup   // by function, and access
-	repair    *string                       // the name of the rule that starts the repair walk
 
 	gateway awsapigatewayv2.CfnApi
 	url     *string
@@ -48,7 +47,7 @@ func NewStack(app awscdk.App, p Parameters) awscdk.Stack {
 	s.Stack = awscdk.NewStack(app, jsii.String("Hookferry-"+p.Stage), &awscdk.StackProps{
 		StackName:             jsii.String("hookferry-" + p.Stage),
 		Description:           jsii.String("Hookferry, a webhook relay: stage " + p.Stage),
-		TerminationProtection: jsii.Bool(p.DeletionProtection),
+		TerminationProtection: jsii.Bool(p.DeletionProtection && !p.FirstDeployment),
 	})
 	tags := map[string]string{"app": "hookferry", "stage": p.Stage}
 	maps.Copy(tags, p.Tags)
@@ -76,12 +75,26 @@ func (s *stack) name(what string) *string {
 }
 
 // removal is what becomes of things that hold what cannot be had again, when
-// they leave the stack.
+// they leave the stack. A first deployment that fails leaves nothing behind, or
+// it could not be tried again: the names are fixed.
 func (s *stack) removal() awscdk.RemovalPolicy {
 	if s.p.DeletionProtection {
-		return awscdk.RemovalPolicy_RETAIN
+		return awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	}
 	return awscdk.RemovalPolicy_DESTROY
+}
+
+// locked says whether what must not be deleted is locked as well. In the first
+// deployment it is not, since a lock would keep a failed one from being undone;
+// make deploy knows which one is the first.
+func (s *stack) locked() bool { return s.p.DeletionProtection && !s.p.FirstDeployment }
+
+// firstTable is the table's name as the commands of people have it.
+func (s *stack) firstTable() string {
+	if s.p.TableName != "" {
+		return s.p.TableName
+	}
+	return *s.name("table")
 }
 
 func (s *stack) addOutputs() {
@@ -90,7 +103,7 @@ func (s *stack) addOutputs() {
 		awscdk.NewCfnOutput(s.Stack, jsii.String(id), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
 	}
 	out("ApiUrl", "Where the API and the receiver are", s.url)
-	out("TableName", "The table", s.table.TableName())
+	out("TableName", "The table", s.tableName())
 	out("KeyringSecret", "The secret that holds the sealing keyring", s.keyring.SecretArn())
 	for _, name := range []string{"events", "retries"} {
 		id := map[string]string{"events": "Events", "retries": "Retries"}[name]
@@ -98,7 +111,7 @@ func (s *stack) addOutputs() {
 		out(id+"DeadLettersUrl", "What the queue "+name+" gave up", s.lanes[name].dead.QueueUrl())
 	}
 	out("DashboardUrl", "Is it healthy", jsii.Sprintf("https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#dashboards/dashboard/%s",
-		region, region, *s.name("relay")))
+		region, region, s.dashboardName()))
 	out("FirstKey", "How to make the first API key, with credentials of this account", jsii.String(
-		fmt.Sprintf("AWS_REGION=%s go run ./functions/hookferry keys create -table %s -account NAME -scopes all", region, *s.name("table"))))
+		fmt.Sprintf("AWS_REGION=%s go run ./functions/hookferry keys create -table %s -account NAME -scopes all", region, s.firstTable())))
 }

@@ -166,11 +166,11 @@ var (
 	defaults = map[string]any{}
 	full     = map[string]any{
 		"stage": "prod", "domainName": "hooks.example.com", "certificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/11111111-2222-3333-4444-555555555555",
-		"alarmEmail": "oncall@example.com", "retentionDays": "90", "logRetentionDays": "60", "retrySchedule": "0s,30s,10m", "deliveryTimeout": "15s",
+		"keepDefaultName": "false", "budgetUSD": "500", "alarmEmail": "oncall@example.com", "retentionDays": "90", "logRetentionDays": "60", "retrySchedule": "0s,30s,10m", "deliveryTimeout": "15s",
 		"connectTimeout": "2s", "headerPrefix": "Acme", "siviBaseUrl": "https://sivi.example.com/api/prod/v2", "failingAfter": "48h", "expectFirst": "5m",
-		"expectGiveUp": "12h", "endpointLimit": "50", "shards": "16", "logLevel": "debug", "eventsConcurrency": "500", "retriesConcurrency": "100",
+		"expectGiveUp": "12h", "endpointLimit": "50", "shards": "16", "logLevel": "debug", "subjectLookup": "false", "eventsConcurrency": "500", "retriesConcurrency": "100",
 		"inboundRate": "10000", "inboundBurst": "5000", "managementRate": "500", "managementBurst": "1000", "deletionProtection": "true",
-		"warmWrites": "20000", "warmReads": "30000", "traceRate": "0", "tags": "team=relay,cost=42", "revision": "keyring-2",
+		"warmWrites": "20000", "warmReads": "30000", "firstDeployment": "false", "tableName": "hookferry-prod-table", "receiverReserved": "200", "apiReserved": "50", "traceRate": "0", "tags": "team=relay,cost=42", "revision": "keyring-2",
 	}
 )
 

@@ -36,7 +36,7 @@ func (s *stack) addTable() {
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
 			PointInTimeRecoveryEnabled: jsii.Bool(true), RecoveryPeriodInDays: jsii.Number(35),
 		},
-		DeletionProtection: jsii.Bool(s.p.DeletionProtection),
+		DeletionProtection: jsii.Bool(s.locked()),
 		RemovalPolicy:      s.removal(),
 	}
 	if s.p.WarmReads > 0 || s.p.WarmWrites > 0 {
@@ -47,6 +47,22 @@ func (s *stack) addTable() {
 		}
 	}
 	s.table = awsdynamodb.NewTable(s.Stack, jsii.String("Table"), props)
+}
+
+// tableName is the table that is worked with: the stack's own, or one that was
+// restored beside it from recovery (parameter tableName).
+func (s *stack) tableName() *string {
+	if s.p.TableName != "" {
+		return jsii.String(s.p.TableName)
+	}
+	return s.table.TableName()
+}
+
+func (s *stack) tableARN() *string {
+	if s.p.TableName != "" {
+		return s.FormatArn(&awscdk.ArnComponents{Service: jsii.String("dynamodb"), Resource: jsii.String("table"), ResourceName: jsii.String(s.p.TableName)})
+	}
+	return s.table.TableArn()
 }
 
 // addKeyring makes the secret with a first key that CloudFormation has Secrets

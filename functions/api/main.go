@@ -16,7 +16,11 @@ import (
 )
 
 func main() {
-	rt, err := awsruntime.Start(context.Background(), os.LookupEnv, "EVENTS_QUEUE_URL", "RETRIES_QUEUE_URL")
+	rt, err := awsruntime.Start(context.Background(), os.LookupEnv, "EVENTS_QUEUE_URL", "RETRIES_QUEUE_URL", "SEALING_KEYRING_SECRET")
+	if err != nil {
+		awsruntime.Fail(err)
+	}
+	keys, err := rt.Keys.Ring() // its cursors and links are of it
 	if err != nil {
 		awsruntime.Fail(err)
 	}
@@ -24,7 +28,7 @@ func main() {
 		Store:         rt.Store,
 		Events:        rt.Events,
 		Retries:       rt.Retries,
-		Keys:          rt.Keys,
+		Keys:          keys,
 		Now:           time.Now,
 		URLs:          egress.Policy{}, // the strict one, always
 		PublicURL:     rt.Config.PublicURL,

@@ -21,17 +21,18 @@ type lane struct {
 
 // A function is what Lambda invokes.
 type function struct {
-	lanes  map[string]lane // by the queue's name
-	repair func(context.Context) error
-	thaw   func() // called first: the process may have been frozen
+	lanes map[string]lane // by the queue's name
+	flush func(context.Context)
+	thaw  func() // called first: the process may have been frozen
 }
 
-// invoke handles a batch, or walks when the event has no Records. An error makes
+// invoke handles a batch, or flushes when the event has no Records. An error makes
 // the whole batch come again; one is returned only for a queue that is not ours.
 func (f function) invoke(ctx context.Context, ev events.SQSEvent) (events.SQSEventResponse, error) {
 	f.thaw()
 	if len(ev.Records) == 0 {
-		return events.SQSEventResponse{}, f.repair(ctx)
+		f.flush(ctx)
+		return events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}, nil
 	}
 	source := ev.Records[0].EventSourceARN // a batch is of one queue
 	l, ok := f.lanes[source[strings.LastIndexByte(source, ':')+1:]]

@@ -1,6 +1,6 @@
 // Command dispatcher is the Lambda that records events and delivers them. It is
 // called by the queues with batches, and on a schedule, with an event that has
-// no Records, for the repair walk. It needs TABLE_NAME, the URLs of both queues
+// no Records, to write what it has counted and not yet written. It needs TABLE_NAME, the URLs of both queues
 // and of their dead-letter queues, and SEALING_KEYRING_SECRET.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"hookferry/shared/awsruntime"
+	"hookferry/shared/bounds"
 	"hookferry/shared/dispatcher"
 	"hookferry/shared/egress"
 	"hookferry/shared/sivi"
@@ -19,16 +20,17 @@ import (
 
 func main() {
 	rt, err := awsruntime.Start(context.Background(), os.LookupEnv,
-		"EVENTS_QUEUE_URL", "RETRIES_QUEUE_URL", "EVENTS_DLQ_URL", "RETRIES_DLQ_URL")
+		"EVENTS_QUEUE_URL", "RETRIES_QUEUE_URL", "EVENTS_DLQ_URL", "RETRIES_DLQ_URL", "SEALING_KEYRING_SECRET")
 	if err != nil {
 		awsruntime.Fail(err)
 	}
 	cfg := rt.Config
-	client := egress.New(egress.Config{ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout}) // the strict policy
+	share := bounds.Of(bounds.FileLimit(), bounds.FunctionMemory(os.LookupEnv))
+	client := egress.New(egress.Config{ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout, MaxIdle: share.Idle}) // the strict policy
 	d := dispatcher.New(dispatcher.Config{
 		Store: rt.Store, Events: rt.Events, Retries: rt.Retries, Keys: rt.Keys, Client: client,
 		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix,
-		DeliveryTimeout: cfg.DeliveryTimeout, FailingAfter: cfg.FailingAfter,
+		DeliveryTimeout: cfg.DeliveryTimeout, FailingAfter: cfg.FailingAfter, MaxCalls: share.Calls,
 		Sivi:        sivi.NewClient(cfg.SiviBaseURL, client),
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, Retention: cfg.Retention, Now: time.Now, Log: rt.Log,
 	})
@@ -37,12 +39,7 @@ func main() {
 			queueName(cfg.EventsQueueURL):  {rt.Events, d.Handle},
 			queueName(cfg.RetriesQueueURL): {rt.Retries, d.Handle},
 		},
-		repair: func(ctx context.Context) error {
-			// The counters that no later batch has written.
-			d.Flush(ctx)
-			_, err := d.Repair(ctx)
-			return err
-		},
-		thaw: func() { client.Thaw(time.Now()) },
+		flush: d.Flush, // the counters that no later batch has written
+		thaw:  func() { client.Thaw(time.Now()) },
 	}.invoke)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	rt, err := awsruntime.Start(context.Background(), os.LookupEnv, "EVENTS_QUEUE_URL")
+	rt, err := awsruntime.Start(context.Background(), os.LookupEnv, "EVENTS_QUEUE_URL", "SEALING_KEYRING_SECRET")
 	if err != nil {
 		awsruntime.Fail(err)
 	}

@@ -136,9 +136,5 @@ func (e *emulator) upload(t *testing.T, tpl template, built map[string][]byte, v
 // programOf returns the program that a function of the template runs.
 func programOf(r map[string]any) string {
 	name := properties(r)["FunctionName"].(string)
-	name = name[strings.LastIndex(name, "-")+1:]
-	if name == "repair" {
-		return "dispatcher"
-	}
-	return name
+	return name[strings.LastIndex(name, "-")+1:]
 }

@@ -16,7 +16,7 @@ import (
 func TestRehearsal(t *testing.T) {
 	e := startEmulator(t)
 	e.bootstrapped(t)
-	built := build(t, withLoopback(nil), "api", "receiver", "dispatcher")
+	built := build(t, withLoopback(nil), "api", "receiver", "dispatcher", "repair")
 	tpl := e.upload(t, shimmed(t, readTemplate(t)), built, "now")
 	w := newWorld(t, e, tpl)
 	w.furnish(t)
@@ -119,14 +119,9 @@ func (w *world) mainPath(t *testing.T) {
 
 	// The schedule starts the walk with nobody's help.
 	until(t, 130*time.Second, func() string {
-		for _, fn := range []string{"dispatcher", "repair"} {
-			if w.template.functionNames()[fn] == "" {
-				continue
-			}
-			for _, line := range w.lines(t, "/hookferry/"+w.stage+"/"+fn) {
-				if strings.Contains(line, `"msg":"repair"`) {
-					return ""
-				}
+		for _, line := range w.lines(t, "/hookferry/"+w.stage+"/repair") {
+			if strings.Contains(line, `"repair_walks":1`) {
+				return ""
 			}
 		}
 		return "no walk"

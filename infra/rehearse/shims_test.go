@@ -103,7 +103,8 @@ var shims = []shim{
 	}},
 	{"emulator: asks for actions of SQS batches, which AWS does not have; granted with the single ones", func(tpl template) int {
 		n := 0
-		eachStatement(tpl, func(actions []any) []any {
+		eachStatement(tpl, func(st map[string]any) {
+			actions := actionsOf(st)
 			for _, a := range slices.Clone(actions) {
 				switch a {
 				case "sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility":
@@ -111,7 +112,17 @@ var shims = []shim{
 					n++
 				}
 			}
-			return actions
+			st["Action"] = actions
+		})
+		return n
+	}},
+	{"emulator: does not know the condition dynamodb:LeadingKeys; the receiver may read the whole table here", func(tpl template) int {
+		n := 0
+		eachStatement(tpl, func(st map[string]any) {
+			if c, ok := st["Condition"].(map[string]any); ok && c["Null"] != nil {
+				delete(st, "Condition")
+				n++
+			}
 		})
 		return n
 	}},
@@ -169,19 +180,22 @@ func replaceRef(v any, id string) (n int) {
 	return n
 }
 
-// eachStatement changes the actions of every statement of every role.
-func eachStatement(tpl template, change func(actions []any) []any) {
+// actionsOf returns the actions of a statement.
+func actionsOf(st map[string]any) []any {
+	if list, ok := st["Action"].([]any); ok {
+		return list
+	}
+	return []any{st["Action"]}
+}
+
+// eachStatement visits every statement of every role.
+func eachStatement(tpl template, visit func(st map[string]any)) {
 	for _, r := range tpl.of("AWS::IAM::Role") {
 		policies, _ := properties(r)["Policies"].([]any)
 		for _, p := range policies {
 			doc := p.(map[string]any)["PolicyDocument"].(map[string]any)
 			for _, st := range doc["Statement"].([]any) {
-				st := st.(map[string]any)
-				actions, ok := st["Action"].([]any)
-				if !ok {
-					actions = []any{st["Action"]}
-				}
-				st["Action"] = change(actions)
+				visit(st.(map[string]any))
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Package awsruntime is what the three Lambdas share: the settings, the AWS
+// Package awsruntime is what the Lambdas share: the settings, the AWS
 // clients, the store, the queues, the sealing keyring and the log, made once
 // during init, when Lambda gives a function a whole core.
 //
@@ -33,15 +33,12 @@ import (
 	"hookferry/shared/telemetry"
 )
 
-// keyringTimeout is how long the keyring may take. Lambda gives an init 10 s.
-const keyringTimeout = 5 * time.Second
-
 // A Runtime is what a function works with.
 type Runtime struct {
 	Config          config.Config
 	Store           *cache.Store
 	Events, Retries *sqsqueue.Queue
-	Keys            *seal.Keyring
+	Keys            *seal.Lazy
 	Logger          *slog.Logger
 	Audit           *slog.Logger // takes INFO whatever the level of the others
 	Log             *telemetry.Log
@@ -49,15 +46,16 @@ type Runtime struct {
 
 // Start returns the runtime that the environment describes, which lookup,
 // os.LookupEnv in a Lambda, reads. Needs names the variables that the function
-// cannot do without besides TABLE_NAME and SEALING_KEYRING_SECRET. It reads the
+// cannot do without besides TABLE_NAME. If SEALING_KEYRING_SECRET is set, it reads the
 // keyring, which also makes the first TLS connection, whose certificate pool
-// costs most of an init.
+// costs most of an init. A keyring that cannot be read keeps no function from
+// starting: what needs none goes on, and the first call that needs it reads it.
 func Start(ctx context.Context, lookup func(string) (string, bool), needs ...string) (*Runtime, error) {
 	cfg, err := config.Load(lookup)
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Require(append([]string{"TABLE_NAME", "SEALING_KEYRING_SECRET"}, needs...)...); err != nil {
+	if err := cfg.Require(append([]string{"TABLE_NAME"}, needs...)...); err != nil {
 		return nil, err
 	}
 	base, err := awsConfig(lookup)
@@ -88,8 +86,13 @@ func Start(ctx context.Context, lookup func(string) (string, bool), needs ...str
 	rt.Retries = sqsqueue.New(queues, sqsqueue.Config{URL: cfg.RetriesQueueURL, DeadURL: cfg.RetriesDLQURL, Now: time.Now})
 
 	secrets := secretsmanager.NewFromConfig(base, func(o *secretsmanager.Options) { o.BaseEndpoint = endpoint("SECRETS_MANAGER") })
-	if rt.Keys, err = keyring(ctx, secrets, cfg.SealingKeyringSecret); err != nil {
-		return nil, err
+	rt.Keys = seal.NewLazy(func() (*seal.Keyring, error) {
+		return keyring(context.WithoutCancel(ctx), secrets, cfg.SealingKeyringSecret)
+	}, time.Now)
+	if cfg.SealingKeyringSecret != "" {
+		if _, err := rt.Keys.Ring(); err != nil {
+			rt.Log.Failure(ctx, "keyring", err)
+		}
 	}
 	return rt, nil
 }
@@ -103,7 +106,7 @@ func Fail(err error) {
 
 // keyring reads the sealing keyring. Its error never carries what it read.
 func keyring(ctx context.Context, client *secretsmanager.Client, arn string) (*seal.Keyring, error) {
-	ctx, cancel := context.WithTimeout(ctx, keyringTimeout)
+	ctx, cancel := context.WithTimeout(ctx, bounds.Keyring)
 	defer cancel()
 	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	if err != nil {

@@ -3,6 +3,7 @@ package awsruntime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -61,6 +62,30 @@ func TestTheKeyringIsTheSecrets(t *testing.T) {
 	}
 }
 
+// TestAFunctionStartsWithoutTheKeyringAndSaysWhatIsWrongWhenItIsNeeded: a source
+// that needs none is served, and once the secret is there it is used.
+func TestAFunctionStartsWithoutTheKeyringAndSaysWhatIsWrongWhenItIsNeeded(t *testing.T) {
+	for name, c := range map[string]struct {
+		status       int
+		answer, says string
+	}{
+		"no such secret":   {400, `{"__type":"ResourceNotFoundException","message":"no"}`, "ResourceNotFound"},
+		"a binary secret":  {200, `{"SecretBinary":"aGVsbG8="}`, "holds no text"},
+		"not a keyring":    {200, `{"SecretString":"hunter2"}`, "sealing keyring"},
+		"an empty keyring": {200, `{"SecretString":"{}"}`, "empty"},
+	} {
+		rt, err := Start(context.Background(), lookup(environment(secrets(t, c.status, c.answer))), "EVENTS_QUEUE_URL")
+		if err != nil {
+			t.Errorf("%s: it does not start: %v", name, err)
+			continue
+		}
+		_, err = rt.Keys.Open("1.x", seal.Place{})
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hunter2") || errors.Is(err, seal.ErrOpen) {
+			t.Errorf("%s: got %v, want an error about %s", name, err, c.says)
+		}
+	}
+}
+
 func TestNothingStartsHalf(t *testing.T) {
 	for name, c := range map[string]struct {
 		status       int
@@ -68,10 +93,6 @@ func TestNothingStartsHalf(t *testing.T) {
 		unset, needs string
 		says         string
 	}{
-		"no such secret":     {400, `{"__type":"ResourceNotFoundException","message":"no"}`, "", "", "ResourceNotFound"},
-		"a binary secret":    {200, `{"SecretBinary":"aGVsbG8="}`, "", "", "holds no text"},
-		"not a keyring":      {200, `{"SecretString":"hunter2"}`, "", "", "sealing keyring"},
-		"an empty keyring":   {200, `{"SecretString":"{}"}`, "", "", "empty"},
 		"no credentials":     {200, `{}`, "AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY"},
 		"no region":          {200, `{}`, "AWS_REGION", "", "AWS_REGION"},
 		"no table":           {200, `{}`, "TABLE_NAME", "", "TABLE_NAME"},
@@ -123,7 +144,7 @@ func TestAConnectionIsUsedAgainUnlessTheProcessWasFrozen(t *testing.T) {
 	for i, step := range []struct {
 		wait time.Duration
 		want int32
-	}{{0, 1}, {0, 1}, {5 * time.Second, 1}, {5*time.Second + 1, 2}, {time.Second, 2}, {time.Hour, 3}} {
+	}{{0, 1}, {0, 1}, {thawAfter, 1}, {thawAfter + 1, 2}, {time.Minute, 2}, {time.Hour, 3}} {
 		now = now.Add(step.wait)
 		get()
 		if got := opened.Load(); got != step.want {

@@ -12,8 +12,10 @@ import (
 const (
 	// thawAfter is how long a connection to AWS may have been idle. A function is
 	// frozen between two invocations, and what happened to its connections
-	// meanwhile shows only when a request on one is not answered.
-	thawAfter = 5 * time.Second
+	// meanwhile shows only when a request on one is not answered: that costs
+	// answerTimeout once, and each fresh connection a TLS handshake. So a quiet
+	// function keeps them for as long as AWS's own servers usually do.
+	thawAfter = 3 * time.Minute
 	// answerTimeout is how long an answer may take: the SDK then asks again, on
 	// another connection. Nothing here is a long poll.
 	answerTimeout = bounds.Answer
@@ -41,7 +43,7 @@ func newClient(now func() time.Time) *client {
 		ResponseHeaderTimeout: answerTimeout,
 		MaxIdleConns:          2 * connsPerHost,
 		MaxIdleConnsPerHost:   connsPerHost,
-		IdleConnTimeout:       time.Minute,
+		IdleConnTimeout:       thawAfter,
 		Protocols:             new(http.Protocols),
 	}
 	t.Protocols.SetHTTP1(true)

@@ -33,6 +33,18 @@ func TestUnknownLimitsAreThoseOfAnOrdinaryProcess(t *testing.T) {
 	}
 }
 
+func TestAFunctionsMemoryIsWhatItsEnvironmentSays(t *testing.T) {
+	for text, want := range map[string]uint64{"512": 512 << 20, "": 0, "-1": 0, "much": 0} {
+		if got := FunctionMemory(func(string) (string, bool) { return text, text != "" }); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	// Lambda gives every function 1,024 files.
+	if b := Of(1024, 512<<20); b.Calls < 256 || b.Idle < 128 {
+		t.Errorf("a function has %+v: less than two batches need", b)
+	}
+}
+
 func TestTheMachinesMemoryIsRead(t *testing.T) {
 	for text, want := range map[string]uint64{
 		"MemTotal:       24563256 kB\nMemFree: 1 kB\n": 24563256 << 10,

@@ -34,6 +34,17 @@ func MemoryLimit() uint64 {
 	return least
 }
 
+// FunctionMemory returns how many bytes of memory a Lambda function has, which
+// its environment says in MB, or 0 outside one. The machine below has more.
+func FunctionMemory(lookup func(string) (string, bool)) uint64 {
+	text, _ := lookup("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+	mb, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return mb << 20
+}
+
 // memTotal reads the machine's memory from the text of /proc/meminfo.
 func memTotal(text string) uint64 {
 	for line := range strings.Lines(text) {

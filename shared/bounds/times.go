@@ -14,8 +14,12 @@ const (
 	// Backoff is the longest wait before the SDK asks again.
 	Backoff = 300 * time.Millisecond
 
+	// Keyring is how long the sealing keyring may take, in a start and in the first
+	// call that needs it after that has failed.
+	Keyring = 2100 * time.Millisecond
+
 	// A provider's call: finding its source, and making it durable.
-	ReceiverLookup   = 3 * time.Second
+	ReceiverLookup   = 2500 * time.Millisecond
 	ReceiverSend     = 4 * time.Second
 	RefusalCount     = time.Second // after its answer, which a gateway holds until then
 	ReceiverFunction = 10 * time.Second
@@ -33,6 +37,10 @@ const (
 	LastWords          = 200 * time.Millisecond
 	StartMargin        = 6500 * time.Millisecond
 	DispatcherFunction = 60 * time.Second
+
+	// The repair walk, which goes on where it has stopped, and its function.
+	RepairWalk     = 4 * time.Minute
+	RepairFunction = RepairWalk + 15*time.Second
 
 	// longestDelivery is the longest delivery timeout that can be set.
 	longestDelivery = 30 * time.Second

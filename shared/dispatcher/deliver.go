@@ -157,7 +157,11 @@ func (d *Dispatcher) standard(id string, ts int64, ep relay.Endpoint, body []byt
 		signatures = append(signatures, symmetric)
 	}
 	if slices.Contains(ep.Signatures, relay.SchemeStandardEd25519) {
-		asymmetric, err := signature.SignEd25519(id, ts, body, signature.EndpointKeys(d.Keys, ep.ID)...)
+		ring, err := d.Keys.Ring()
+		if err != nil {
+			return "", err
+		}
+		asymmetric, err := signature.SignEd25519(id, ts, body, signature.EndpointKeys(ring, ep.ID)...)
 		if err != nil {
 			return "", fmt.Errorf("sign: %w", err)
 		}

@@ -38,7 +38,7 @@ type Config struct {
 	// few seconds belongs in front of it (shared/cache).
 	Store           relay.Store
 	Events, Retries relay.Queue
-	Keys            *seal.Keyring
+	Keys            seal.Opener
 	Client          Client
 
 	Schedule        relay.Schedule // nil: relay.DefaultSchedule
@@ -239,7 +239,8 @@ func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, contex
 	return w, ctx, func() { cancelWork(); cancel(); cancelAll() }
 }
 
-// sort buries what cannot be decoded, puts back what has come early, in batches
+// sort buries what cannot be decoded, lets come again what a newer program wrote,
+// for that one to take, puts back what has come early, in batches
 // and before any call is made, and returns the rest.
 func (w *work) sort(ctx context.Context, batch []relay.Received, fail func(context.Context, relay.Received, []slog.Attr, error)) (ready []item) {
 	now := w.Now()
@@ -249,6 +250,8 @@ func (w *work) sort(ctx context.Context, batch []relay.Received, fail func(conte
 		m, err := relay.DecodeMessage(in.Body)
 		it := item{in, m}
 		switch {
+		case errors.Is(err, relay.ErrNewerMessage):
+			fail(ctx, in, nil, err)
 		case err != nil:
 			if err := w.bury(ctx, in, err); err != nil {
 				fail(ctx, in, nil, err)

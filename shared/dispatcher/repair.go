@@ -48,6 +48,7 @@ func (d *Dispatcher) Repair(ctx context.Context) (overdue int, err error) {
 			}
 		}
 		if page.After = next; next == "" {
+			line.Count(telemetry.RepairWalks, 1) // their absence is an alarm
 			return overdue, nil
 		}
 	}

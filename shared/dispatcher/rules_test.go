@@ -581,8 +581,8 @@ func TestRule7WhatCannotBeDecodedIsBuriedAtOnce(t *testing.T) {
 	damaged := relay.NewEventMessage(r.newEvent("evt_1", func(ev *relay.Event) { ev.Payload = relay.PayloadFromDeflated([]byte("no flate")) })).Encode()
 	for _, c := range []struct{ body, reason string }{
 		{"not json", "decode message"},
-		{`{"v":9,"k":"event"}`, "version 9"},
-		{`{"v":1,"k":"dance","mid":"m","acc":"a"}`, `kind "dance"`},
+		{`{"v":0,"k":"event"}`, "version 0"},
+		{`{"v":1,"mid":"m","acc":"a"}`, `no kind`},
 		{string(damaged), "inflate payload"},
 	} {
 		if err := r.events.Send(t.Context(), relay.Outgoing{Body: []byte(c.body)}); err != nil {
@@ -609,6 +609,30 @@ func TestRule7WhatCannotBeDecodedIsBuriedAtOnce(t *testing.T) {
 	}
 	if _, failed := r.handle(r.events); failed != 1 {
 		t.Error("a message that could not be buried was dropped")
+	}
+}
+
+// TestRule7WhatANewerProgramWroteComesAgain: during a deployment old and new
+// dispatchers receive from one queue.
+func TestRule7WhatANewerProgramWroteComesAgain(t *testing.T) {
+	r := newRig(t)
+	for _, body := range []string{
+		`{"v":9,"k":"event"}`,
+		`{"v":2,"k":["event"],"mid":{}}`,
+		`{"v":1,"k":"dance","mid":"m","acc":"a"}`,
+	} {
+		if err := r.events.Send(t.Context(), relay.Outgoing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if _, failed := r.handle(r.events); failed != 3 {
+			t.Errorf("%d came again, want 3", failed)
+		}
+		r.clock.Set(r.clock.Now().Add(3 * time.Minute))
+	}
+	if dead, err := r.events.Dead(t.Context(), "", 10); err != nil || len(dead) != 0 {
+		t.Errorf("buried: %+v, %v", dead, err)
 	}
 }
 

@@ -59,7 +59,7 @@ type Config struct {
 	// Events is the lane that an accepted event is sent to.
 	Events relay.Queue
 	// Keys opens the signing secrets that sources are stored with.
-	Keys *seal.Keyring
+	Keys seal.Opener
 	// PublicURL begins the URL that a source shows, without a slash at its end.
 	// It is needed for recipes that sign the URL alone.
 	PublicURL string

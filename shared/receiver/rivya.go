@@ -93,17 +93,26 @@ func (rc *receiver) secrets(src relay.Source, c *call) ([]relay.Secret, error) {
 	}
 	current, err := rc.Keys.Open(src.Secret, seal.Place{Account: src.Account, Object: src.ID, Field: seal.SigningSecret})
 	if err != nil {
-		return nil, internal(err)
+		return nil, unopened(err)
 	}
 	secrets := []relay.Secret{current}
 	if src.OldSecret != "" && c.now.Before(src.OldSecretUntil) {
 		old, err := rc.Keys.Open(src.OldSecret, seal.Place{Account: src.Account, Object: src.ID, Field: seal.OldSigningSecret})
 		if err != nil {
-			return nil, internal(err)
+			return nil, unopened(err)
 		}
 		secrets = append(secrets, old)
 	}
 	return secrets, nil
+}
+
+// unopened tells a secret that never opens from a keyring that is out of reach,
+// for which the provider is asked to come again.
+func unopened(err error) error {
+	if errors.Is(err, seal.ErrOpen) {
+		return internal(err)
+	}
+	return unavailable(err)
 }
 
 func header(r *http.Request, name string) string {

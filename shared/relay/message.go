@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -240,14 +241,30 @@ func (m Message) Encode() []byte {
 	return body
 }
 
+// ErrNewerMessage means that a message is of a version or kind that this program
+// does not know. A newer one does, and while a deployment is under way both
+// receive from one queue: so the message comes again and is never buried by the
+// program that cannot read it.
+var ErrNewerMessage = errors.New("a message of a newer program")
+
 // DecodeMessage reads what Encode wrote, of this and every earlier version. An
-// error means that the message can never be acted on.
+// error other than ErrNewerMessage means that the message can never be acted on.
 func DecodeMessage(body []byte) (Message, error) {
 	var w wireMessage
 	if err := json.Unmarshal(body, &w); err != nil {
+		// A newer version may have given a field another form.
+		var head struct {
+			V int `json:"v"`
+		}
+		if json.Unmarshal(body, &head) == nil && head.V > messageVersion {
+			err = fmt.Errorf("version %d: %w", head.V, ErrNewerMessage)
+		}
 		return Message{}, fmt.Errorf("decode message: %w", err)
 	}
-	if w.V < 1 || w.V > messageVersion {
+	if w.V > messageVersion {
+		return Message{}, fmt.Errorf("decode message: version %d: %w", w.V, ErrNewerMessage)
+	}
+	if w.V < 1 {
 		return Message{}, fmt.Errorf("decode message: version %d is not known", w.V)
 	}
 	m := Message{
@@ -318,7 +335,10 @@ func (m Message) check() error {
 			return missing("replay")
 		}
 	default:
-		return fmt.Errorf("decode message: kind %q is not known", m.Kind)
+		if m.Kind == "" {
+			return missing("kind")
+		}
+		return fmt.Errorf("decode message: kind %q: %w", m.Kind, ErrNewerMessage)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func ClassMetric(c Count, class string) string { return string(c) + "_" + class 
 func Counts() []Count {
 	return []Count{
 		Accepted, Duplicates, Rejected, Delivered, AttemptsFailed, Exhausted, Skipped,
-		Unmatched, Hops, Poisoned, ItemsFailed, Overdue, EndpointDisabled, ServerErrors,
+		Unmatched, Hops, Poisoned, ItemsFailed, Overdue, RepairWalks, EndpointDisabled, ServerErrors,
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 	Poisoned         Count = "poisoned"          // messages put on a dead-letter queue
 	ItemsFailed      Count = "items_failed"      // messages that must come again
 	Overdue          Count = "overdue"           // deliveries found late by the repair walk
+	RepairWalks      Count = "repair_walks"      // repair walks that came to their end
 	EndpointDisabled Count = "endpoint_disabled" // endpoints disabled by us
 	ServerErrors     Count = "server_errors"     // answers of 5xx
 )
