@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"unicode/utf8"
 
 	"hookferry/events"
 	"hookferry/shared/rawjson"
@@ -25,7 +24,7 @@ func (s *server) listEvents(c *call) (answer, error) {
 			relay.EventSkipped, relay.EventUnmatched, relay.EventRejected),
 		SourceID:   q.text("source_id", "a source's id", func(v string) bool { return validID(relay.SourcePrefix, v) }),
 		EndpointID: q.text("endpoint_id", "an endpoint's id", func(v string) bool { return validID(relay.EndpointPrefix, v) }),
-		Subject:    q.text("subject", subjectForm, validSubject),
+		Subject:    q.text("subject", subjectForm, relay.ValidSubject),
 	}
 	f.Since, f.Until = q.period()
 	if q.err != nil {
@@ -247,18 +246,13 @@ func (s *server) accept(c *call, ev relay.Event) (answer, error) {
 
 const subjectForm = "1 to 256 characters, none of which is a control character"
 
-// validSubject reports whether text can be what an event is about.
-func validSubject(text string) bool {
-	return text != "" && utf8.ValidString(text) && utf8.RuneCountInString(text) <= relay.MaxSubject && relay.Printable(text) == text
-}
-
 // aSubject reads what a published event is about; null for nothing.
 func aSubject(param string, raw json.RawMessage) (string, error) {
 	if rawjson.IsNull(raw) {
 		return "", nil
 	}
 	text, err := aString(param, raw)
-	if err == nil && !validSubject(text) {
+	if err == nil && !relay.ValidSubject(text) {
 		err = relay.Invalid(param, "%s must be %s.", param, subjectForm)
 	}
 	return text, err

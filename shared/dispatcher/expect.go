@@ -223,6 +223,9 @@ func (w *work) found(ctx context.Context, m relay.Message, answer sivi.StatusAns
 		VerifiedBy: relay.VerifiedByFetch, CreatedAt: now, RequestID: relay.NewID(relay.RequestPrefix, now),
 		Payload: relay.NewPayload(answer.Body),
 	}
+	if relay.ValidSubject(m.SiviRequest) {
+		ev.Subject = m.SiviRequest
+	}
 	// A crash before this brings the message again, which sees what it has found.
 	if err := w.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(w.Now())); err != nil {
 		return fmt.Errorf("send fetched event: %w", err)

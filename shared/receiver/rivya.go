@@ -52,7 +52,7 @@ func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src r
 	}
 	return relay.Event{
 		ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
-		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body),
+		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body), Subject: generationID(body),
 	}, done, nil
 }
 
@@ -168,4 +168,21 @@ func parseRivya(body []byte) (id, typ string, err error) {
 		return no("types that begin with endpoint. or webhook. are not a provider's, but for webhook.test")
 	}
 	return id, typ, nil
+}
+
+// generationID returns the generation that a body of Rivya's form is about, its
+// data.generation.id; empty if it names none, or cannot be understood in one way.
+func generationID(body []byte) string {
+	raw := body
+	for _, name := range []string{"data", "generation", "id"} {
+		fields, err := rawjson.Fields(raw, name)
+		if err != nil || fields[0] == nil {
+			return ""
+		}
+		raw = fields[0]
+	}
+	if id, ok := rawjson.String(raw); ok && relay.ValidSubject(id) {
+		return id
+	}
+	return ""
 }

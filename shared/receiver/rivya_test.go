@@ -219,3 +219,19 @@ func TestASourceWithoutASecretAsksRivyaToTryAgain(t *testing.T) {
 		t.Errorf("what its owner has yet to do is no failure of ours: %s", log)
 	}
 }
+
+// An event of Rivya is about its generation. A body that does not say which in one
+// way, or in no text that can be shown, is about none, and taken all the same.
+func TestTheSubjectOfARivyaEventIsItsGeneration(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"generation":{"id":"task_1","x":1}}`: "task_1", `{"generation":{"id":1}}`: "", `{"generation":{"id":""}}`: "", `{"generation":null}`: "", `null`: "", `[]`: "",
+		`{"generation":{"id":"a","id":"b"}}`: "", `{"generation":{"id":"a"},"generation":{"id":"b"}}`: "", `{"generation":{"id":"a\u0000"}}`: "",
+		`{"generation":{"id":"` + strings.Repeat("é", 256) + `"}}`: strings.Repeat("é", 256), `{"generation":{"id":"` + strings.Repeat("é", 257) + `"}}`: "",
+	} {
+		b := newBench(t)
+		wantAccepted(t, b.do(signed(t, "src_rivya", `{"id":"evt_1","type":"generation.succeeded","data":`+data+`}`, start, rivyaSecret)), "evt_1")
+		if got := b.events(t)[0].Subject; got != want {
+			t.Errorf("%.60s: subject %q, want %q", data, got, want)
+		}
+	}
+}

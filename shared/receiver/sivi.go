@@ -25,6 +25,9 @@ func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src re
 		ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
 		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body),
 	}
+	if relay.ValidSubject(said.RequestID) {
+		ev.Subject = said.RequestID
+	}
 	if !said.Progress && src.APIKey != "" && (src.Confirm == relay.ConfirmPrefer || src.Confirm == relay.ConfirmRequire) {
 		ev.Confirm = src.Confirm
 	}

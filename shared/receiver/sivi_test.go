@@ -23,7 +23,7 @@ func TestASiviCallIsQueuedByteForByte(t *testing.T) {
 	want := []relay.Event{{
 		ID: id, Account: "acct_1", Type: "generation.succeeded", Format: relay.FormatSivi,
 		SourceID: "src_sivi", VerifiedBy: relay.VerifiedByToken, CreatedAt: relay.Millis(start),
-		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(siviBody)),
+		RequestID: w.Header().Get("X-Request-Id"), Payload: relay.NewPayload([]byte(siviBody)), Subject: "sb1",
 	}}
 	if diff := cmp.Diff(want, b.events(t), cmpEvents); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -5,16 +5,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"hookferry/shared/generation"
 	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 )
-
-// MaxSubject is the most characters that a subject has.
-const MaxSubject = 256
 
 const maxDepth = 8
 
@@ -193,7 +188,7 @@ func clean(text string, dots bool) string {
 }
 
 // eventSubject returns the subject; empty if there is none in the call, or one
-// that is no printable text of at most MaxSubject characters.
+// that relay.ValidSubject refuses.
 func (r *Recipe) eventSubject(req Request) (string, error) {
 	if r.subject == nil {
 		return "", nil
@@ -210,7 +205,7 @@ func (r *Recipe) eventSubject(req Request) (string, error) {
 	if err != nil {
 		return "", nil //nolint:nilerr // An event without a subject is an event.
 	}
-	if utf8.RuneCountInString(text) > MaxSubject || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	if !relay.ValidSubject(text) {
 		return "", nil
 	}
 	return text, nil

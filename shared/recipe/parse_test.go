@@ -159,6 +159,8 @@ func TestTheTableOfProvidersIsTrue(t *testing.T) {
 		}
 		if row := "| " + v.name + " | "; !strings.Contains(string(readme), row) || !strings.Contains(string(readme), v.Proof) {
 			t.Errorf("the README lacks a row like\n%s… | %s |", row, v.Proof)
+		} else if _, rest, _ := strings.Cut(string(readme), row); strings.Contains(strings.SplitN(rest, "\n", 2)[0], "`generation.*`") != (v.recipe(t).Generation() != "") {
+			t.Errorf("the row of %s says otherwise about its generations", v.name)
 		}
 	}
 	names := Presets()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Printable returns s with every character written out that could steer a
@@ -28,4 +29,10 @@ func Printable(s string) string {
 
 func unprintable(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+}
+
+// ValidSubject reports whether text can be an event's subject: 1 to MaxSubject
+// characters that can be shown as they are.
+func ValidSubject(text string) bool {
+	return text != "" && utf8.ValidString(text) && utf8.RuneCountInString(text) <= MaxSubject && Printable(text) == text
 }
