@@ -60,6 +60,14 @@ SCHEDULES ?= 2000
 model: ## hold the dispatcher to its promises over SCHEDULES seeded schedules of faults and crashes
 	$(GO) test ./shared/dispatcher -run Model -count=1 -v -timeout 60m -relaytest.schedules=$(SCHEDULES)
 
+ENUMERATE ?= 2m
+
+.PHONY: proof
+proof: ## walk every schedule of small worlds for ENUMERATE, and search the protocol's model; needs spin and gcc
+	@command -v spin > /dev/null && command -v gcc > /dev/null || { echo "spin and gcc are not installed; on Debian: apt-get install spin gcc"; exit 1; }
+	$(GO) test ./shared/dispatcher -run 'EverySchedule|AScript' -count=1 -v -timeout 30m -relaytest.enumerate=$(ENUMERATE)
+	$(GO) test ./shared/dispatcher/protocol -count=1 -v -timeout 15m -protocol
+
 .PHONY: soak
 soak: ## ten minutes of random endpoints and kills, with the ledger at the end
 	$(GO) test ./functions/hookferry -run TestSoak -count=1 -v -timeout 20m -soak 10m

@@ -28,6 +28,8 @@
 //     cannot be decoded is buried at once.
 //  8. Repair finds what is more than 10 minutes late and sends it again.
 //
+// What of this is proved, and how, stands in the folder protocol.
+//
 // A destination's failure is an outcome, never an error: the message that asked
 // for the attempt is done with once the outcome is on record.
 package dispatcher
