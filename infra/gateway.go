@@ -26,6 +26,7 @@ var routes = []route{
 	{"RouteSivi", "POST /in/{source}/{token}", "receiver", true},
 	{"RoutePublish", "POST /api/v1/webhook-events", "api", true},
 	{"RouteApi", "ANY /api/v1/{proxy+}", "api", false},
+	{"RouteKeys", "GET /.well-known/webhook-keys.json", "api", false},
 	{"RouteUpdate", "POST /general/update-webhook", "api", false},
 	{"RouteUpdateProd", "POST /api/prod/v2/general/update-webhook", "api", false},
 	{"RouteUpdateStaging", "POST /api/staging/v2/general/update-webhook", "api", false},
