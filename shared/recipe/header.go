@@ -46,8 +46,14 @@ func (r *Recipe) read(header http.Header, now time.Time) (head, error) {
 	return h, nil
 }
 
+// maxAsymmetric is how many signatures a call may hold that are checked with
+// public keys: each is checked with each of those, over all that is signed. A
+// provider that rotates sends two.
+const maxAsymmetric = 3
+
 func (r *Recipe) candidates(value string) ([]candidate, error) {
 	var found []candidate
+	asymmetric := 0
 	for _, f := range r.forms {
 		texts, err := items(value, f.item)
 		if err != nil {
@@ -58,9 +64,16 @@ func (r *Recipe) candidates(value string) ([]candidate, error) {
 			if !ok {
 				continue
 			}
-			if sum := decode(text, r.wire.Signature.Encoding, f.scheme.size); sum != nil {
-				found = append(found, candidate{f.scheme, sum})
+			sum := decode(text, r.wire.Signature.Encoding, f.scheme.size)
+			if sum == nil {
+				continue
 			}
+			if f.scheme.hash == nil {
+				if asymmetric++; asymmetric > maxAsymmetric {
+					return nil, fmt.Errorf("%w: over %d signatures of a public key in %s", ErrMalformed, maxAsymmetric, r.wire.Signature.Header)
+				}
+			}
+			found = append(found, candidate{f.scheme, sum})
 		}
 	}
 	if len(found) == 0 {

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -118,5 +119,27 @@ func TestSecretsAreTakenInOneForm(t *testing.T) {
 	r := parse(t, `{"preset":"github"}`)
 	if _, err := r.keys(make([]relay.Secret, MaxSecrets+1)); !errors.Is(err, ErrNoSecret) {
 		t.Errorf("too many secrets: %v", err)
+	}
+}
+
+// What a caller without a key can make us do is bounded: a few signatures of a
+// public key, whatever the header holds.
+func TestSignaturesOfPublicKeysAreFew(t *testing.T) {
+	var v vector
+	for _, v = range vectors(t) {
+		if v.Preset == "standard-ed25519" {
+			break
+		}
+	}
+	r, other := v.recipe(t), " v1a,"+base64.StdEncoding.EncodeToString(make([]byte, 64))
+	for n, want := range map[int]error{0: nil, maxAsymmetric - 1: nil, maxAsymmetric: ErrMalformed} {
+		req := v.request()
+		req.Header.Set("webhook-signature", req.Header.Get("webhook-signature")+strings.Repeat(other, n))
+		if err := r.BeforeBody(req.Header, v.at()); !errors.Is(err, want) {
+			t.Errorf("%d more, before the body: %v, want %v", n, err, want)
+		}
+		if _, err := r.Verify(req, v.at(), v.secret()); !errors.Is(err, want) {
+			t.Errorf("%d more: %v, want %v", n, err, want)
+		}
 	}
 }

@@ -136,15 +136,22 @@ func decode(text, encoding string, size int) []byte {
 	return raw
 }
 
-// match reports whether a candidate is a signature under one of the keys. It
-// looks at all of both, and compares sums in constant time.
-func match(candidates []candidate, keys []key, signed []byte) bool {
+// match reports whether a candidate is a signature under one of the keys. Of
+// sums it looks at all, in constant time; a public key hides nothing.
+//
+// Whoever has no key can make us do this work, so that it must not grow with what
+// a call holds: one HMAC for each secret, and for each public key at most
+// maxAsymmetric checks.
+func match(candidates []candidate, keys []key, signed [][]byte) bool {
 	found := 0
+	var whole []byte
 	for _, k := range keys {
 		var want []byte
 		if k.scheme.hash != nil {
 			mac := hmac.New(k.scheme.hash, k.raw)
-			mac.Write(signed)
+			for _, part := range signed {
+				mac.Write(part)
+			}
 			want = mac.Sum(nil)
 		}
 		for _, c := range candidates {
@@ -152,8 +159,13 @@ func match(candidates []candidate, keys []key, signed []byte) bool {
 			case c.scheme.name != k.scheme.name:
 			case want != nil:
 				found |= subtle.ConstantTimeCompare(c.sum, want)
-			case ed25519.Verify(k.raw, signed, c.sum):
-				found = 1
+			default:
+				if whole == nil {
+					whole = bytes.Join(signed, nil)
+				}
+				if ed25519.Verify(k.raw, whole, c.sum) {
+					return true
+				}
 			}
 		}
 	}

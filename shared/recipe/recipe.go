@@ -120,7 +120,7 @@ func (r *Recipe) Verify(req Request, now time.Time, secrets ...relay.Secret) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	signed, err := r.signed.bytes(h, req)
+	signed, err := r.signed.parts(h, req)
 	if err != nil {
 		return Result{}, err
 	}
@@ -168,7 +168,7 @@ func (r *Recipe) has(shared bool) bool {
 func (r *Recipe) SignsURL() bool { return r.signed.count(kindURL) > 0 }
 
 // event reads the proved call.
-func (r *Recipe) event(req Request, at time.Time, signed []byte) (Result, error) {
+func (r *Recipe) event(req Request, at time.Time, signed [][]byte) (Result, error) {
 	if err := checkBody(req.Body); err != nil {
 		return Result{}, err
 	}
@@ -198,11 +198,13 @@ func (r *Recipe) event(req Request, at time.Time, signed []byte) (Result, error)
 	return res, nil
 }
 
-func proof(typ string, signed []byte) string {
+func proof(typ string, signed [][]byte) string {
 	h := sha256.New()
 	h.Write([]byte(typ))
 	h.Write([]byte{0})
-	h.Write(signed)
+	for _, part := range signed {
+		h.Write(part)
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -165,21 +166,28 @@ func (t template) beyond(signed template) string {
 
 // bytes returns what is signed.
 func (t template) bytes(h head, req Request) ([]byte, error) {
-	out := make([]byte, 0, len(req.Body)+MaxSigned)
+	parts, err := t.parts(h, req)
+	return bytes.Join(parts, nil), err
+}
+
+// parts returns what is signed, in parts, of which the body is one: it is not
+// copied.
+func (t template) parts(h head, req Request) ([][]byte, error) {
+	out := make([][]byte, 0, len(t))
 	for i, p := range t {
 		switch p.kind {
 		case kindBody:
-			out = append(out, req.Body...)
+			out = append(out, req.Body)
 		case kindDigest:
 			sum := sha256.Sum256(req.Body)
-			out = hex.AppendEncode(out, sum[:])
+			out = append(out, hex.AppendEncode(nil, sum[:]))
 		case kindTimestamp:
-			out = append(out, h.timestamp...)
+			out = append(out, []byte(h.timestamp))
 		case kindURL:
 			if req.URL == "" {
 				return nil, fmt.Errorf("%w: the source has no URL to check", ErrMissing)
 			}
-			out = append(out, req.URL...)
+			out = append(out, []byte(req.URL))
 		case kindHeader:
 			value, err := one(req.Header, p.text)
 			if err != nil {
@@ -188,9 +196,9 @@ func (t template) bytes(h head, req Request) ([]byte, error) {
 			if t.shifts(i, value) {
 				return nil, fmt.Errorf("%w: %s holds the text that ends it", ErrMalformed, p.text)
 			}
-			out = append(out, value...)
+			out = append(out, []byte(value))
 		default:
-			out = append(out, p.text...)
+			out = append(out, []byte(p.text))
 		}
 	}
 	return out, nil
