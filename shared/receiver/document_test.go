@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"hookferry/shared/recipe"
 	"hookferry/shared/relay"
 )
 
@@ -37,12 +38,30 @@ func TestTheAnswersAreTheDocumentedOnes(t *testing.T) {
 	}
 	const rivya, sivi = "/in/{source}", "/in/{source}/{token}"
 	stale := start.Add(-time.Hour)
+	slack := readVector(t, vectorDir+"slack.json")
+	challenge := func(body string) *http.Request {
+		rec, err := recipe.Parse([]byte(`{"preset":"slack"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := rec.Sample()
+		req.Body = []byte(body)
+		_, _ = rec.Compute(req)
+		r := post("/in/src_sample", body)
+		r.Header = req.Header
+		return r
+	}
+	slack.Secret, slack.Now = "a public sample secret for samples only", recipe.SampleTime().Unix()
 	for _, c := range []struct {
 		path   string
 		call   *http.Request
 		broken bool // the queue is
 		status int
 	}{
+		{rivya, challenge(`{"event_id":"e","event":{"type":"message"}}`), false, 200},
+		{rivya, challenge(`{"challenge":"x"}`), false, 200},
+		{rivya, challenge(`{"event":{"type":"message"}}`), false, 400},
+		{rivya, post("/in/src_sample", `{}`), false, 401},
 		{rivya, signed(t, "src_rivya", rivyaBody, start, rivyaSecret), false, 200},
 		{rivya, signed(t, "src_rivya", "[]", start, rivyaSecret), false, 400},
 		{rivya, post("/in/src_rivya", rivyaBody), false, 401},
@@ -58,6 +77,9 @@ func TestTheAnswersAreTheDocumentedOnes(t *testing.T) {
 		{sivi, post(siviPath("src_sivi", siviToken), siviBody), true, 503},
 	} {
 		b := newBench(t)
+		if c.call.URL.Path == "/in/src_sample" {
+			b = recipeBench(t, slack)
+		}
 		if c.broken {
 			b.sendErr = context.DeadlineExceeded
 		}
@@ -66,6 +88,12 @@ func TestTheAnswersAreTheDocumentedOnes(t *testing.T) {
 		schema, err := compiler.Compile(pointer)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+			if w.Code != c.status || w.Body.String() != "x" {
+				t.Errorf("a challenge got %d %s", w.Code, w.Body)
+			}
+			continue
 		}
 		body, err := jsonschema.UnmarshalJSON(w.Body)
 		if err != nil || w.Code != c.status {
