@@ -1,10 +1,13 @@
 package api
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"hookferry/shared/generation"
 	"hookferry/shared/relay"
 )
 
@@ -147,5 +150,26 @@ func TestAVerbatimEndpointGetsATestInOurOwnForm(t *testing.T) {
 	w.call("POST", "/api/v1/webhooks/"+id+"/test", "").is(202)
 	if m := queued(t, w.Events); len(m) != 1 || m[0].Event.Format != relay.FormatRivya || !m[0].Event.Test {
 		t.Errorf("sent %+v", m)
+	}
+}
+
+// What the document says of recipes is what the package takes.
+func TestTheDocumentKnowsEveryProviderOfGenerations(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct{ Enum []any }
+			}
+		}
+	}
+	if err := json.Unmarshal(openAPIDocument, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range doc.Components.Schemas["Recipe"].Properties["generation"].Enum {
+		got = append(got, v.(string))
+	}
+	if want := generation.Providers(); !slices.Equal(got, want) {
+		t.Errorf("the document has %v, want %v", got, want)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
@@ -56,8 +58,7 @@ func SignEd25519(id string, ts int64, body []byte, keys ...EndpointKey) (string,
 	if err := checkID(id); err != nil {
 		return "", err
 	}
-	signed := append(append(make([]byte, 0, len(id)+len(body)+24), id...), '.')
-	signed = append(append(strconv.AppendInt(signed, ts, 10), '.'), body...)
+	signed := message(id, strconv.FormatInt(ts, 10), body)
 	var out []byte
 	for i, k := range keys[:min(len(keys), maxEd25519)] {
 		if i > 0 {
@@ -66,4 +67,80 @@ func SignEd25519(id string, ts int64, body []byte, keys ...EndpointKey) (string,
 		out = base64.StdEncoding.AppendEncode(append(out, "v1a,"...), ed25519.Sign(k.Private, signed))
 	}
 	return string(out), nil
+}
+
+// VerifyEd25519 returns nil if header, the value of webhook-signature, holds a v1a
+// signature of webhook-id, webhook-timestamp and body that was made with one of
+// the public keys, each whpk_ and base64, and timestamp is within Tolerance of
+// now. Body must be the bytes as they were received. The error wraps one of this
+// package's; ErrNoSecret if there is no public key or one is none.
+func VerifyEd25519(id, header, timestamp string, body []byte, now time.Time, publicKeys ...string) error {
+	if len(publicKeys) == 0 {
+		return fmt.Errorf("%w: no public key", ErrNoSecret)
+	}
+	keys := make([]ed25519.PublicKey, len(publicKeys))
+	for i, text := range publicKeys {
+		raw, err := base64Strict.DecodeString(strings.TrimPrefix(text, publicPrefix))
+		if err != nil || len(raw) != ed25519.PublicKeySize || !strings.HasPrefix(text, publicPrefix) {
+			return fmt.Errorf("%w: want whpk_ and 32 bytes in base64", ErrNoSecret)
+		}
+		keys[i] = raw
+	}
+	if err := checkID(id); err != nil {
+		return err
+	}
+	signatures, err := asymmetric(header)
+	if err != nil {
+		return err
+	}
+	if err := parseTimestamp(timestamp, now); err != nil {
+		return err
+	}
+	signed := message(id, timestamp, body)
+	for _, key := range keys {
+		for _, sig := range signatures {
+			if ed25519.Verify(key, signed, sig) {
+				return nil
+			}
+		}
+	}
+	return ErrMismatch
+}
+
+// maxAsymmetric is how many v1a signatures a header may hold: each is checked
+// with each key over all of the body.
+const maxAsymmetric = 3
+
+// asymmetric reads the v1a signatures of a header.
+func asymmetric(header string) (found [][]byte, err error) {
+	if header == "" {
+		return nil, ErrMissing
+	}
+	if len(header) > MaxHeader {
+		return nil, fmt.Errorf("%w: over %d bytes", ErrMalformed, MaxHeader)
+	}
+	for part := range strings.FieldsSeq(header) {
+		text, ok := strings.CutPrefix(part, "v1a,")
+		if !ok {
+			continue
+		}
+		if raw, err := base64Strict.DecodeString(text); err == nil && len(raw) == ed25519.SignatureSize {
+			found = append(found, raw)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("%w: no v1a signature in it", ErrMalformed)
+	case len(found) > maxAsymmetric:
+		return nil, fmt.Errorf("%w: over %d v1a signatures", ErrMalformed, maxAsymmetric)
+	}
+	return found, nil
+}
+
+// message returns what Standard Webhooks signs.
+func message(id, timestamp string, body []byte) []byte {
+	b := make([]byte, 0, len(id)+len(timestamp)+len(body)+2)
+	b = append(append(b, id...), '.')
+	b = append(append(b, timestamp...), '.')
+	return append(b, body...)
 }

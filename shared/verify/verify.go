@@ -50,9 +50,15 @@ type Verifier struct {
 	// Secrets are the endpoint's signing secrets as the API showed them, whsec_
 	// included. While a secret is being rotated there are two, in any order.
 	Secrets []string
+	// PublicKeys are the endpoint's public keys, each beginning with whpk_, as
+	// /.well-known/webhook-keys.json?endpoint_id= shows them. With them no secret
+	// is needed: what is checked is the signature v1a of Standard Webhooks, which
+	// deliveries carry to endpoints whose signatures name "standard-ed25519".
+	PublicKeys []string
 	// Standard chooses the signature that is checked: Rivya's, which every
 	// delivery carries, or if true the one of Standard Webhooks, which endpoints
-	// carry whose signatures name "standard". That one also proves the id.
+	// carry whose signatures name "standard". That one also proves the id. It
+	// counts as true where there are PublicKeys.
 	Standard bool
 	// Prefix begins the names of the headers that the deployment sends. Empty
 	// means Rivya.
@@ -106,7 +112,9 @@ func (v *Verifier) Verify(h http.Header, body []byte) (Delivery, error) {
 	if v.Now != nil {
 		now = v.Now
 	}
-	if v.Standard {
+	if len(v.PublicKeys) > 0 {
+		err = signature.VerifyEd25519(d.EventID, strings.Join(h.Values("Webhook-Signature"), " "), stamp, body, now(), v.PublicKeys...)
+	} else if v.Standard {
 		err = signature.VerifyStandard(d.EventID, strings.Join(h.Values("Webhook-Signature"), " "), stamp, body, now(), secrets...)
 	} else {
 		err = signature.VerifyRivya(strings.Join(h.Values(v.name("Signature")), ","), stamp, body, now(), secrets...)
@@ -120,7 +128,8 @@ func (v *Verifier) Verify(h http.Header, body []byte) (Delivery, error) {
 // read takes the delivery and the text of its timestamp from the headers.
 func (v *Verifier) read(h http.Header) (Delivery, string, error) {
 	id, stamp := v.name("Id"), v.name("Timestamp")
-	if v.Standard {
+	standard := v.Standard || len(v.PublicKeys) > 0
+	if standard {
 		id, stamp = "Webhook-Id", "Webhook-Timestamp"
 	}
 	d := Delivery{
@@ -129,7 +138,7 @@ func (v *Verifier) read(h http.Header) (Delivery, string, error) {
 		EndpointID: h.Get(v.name("Endpoint-Id")),
 		RequestID:  h.Get(v.prefix() + "-Request-Id"),
 	}
-	if v.Standard {
+	if standard {
 		d.SourceID = "" // webhook-id stands for source and id together
 	}
 	if len(h.Values(id)) > 1 || len(h.Values(stamp)) > 1 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hookferry/shared/relay"
+	"hookferry/shared/seal"
 	"hookferry/shared/signature"
 	"hookferry/shared/verify"
 	"hookferry/shared/verify/verifytest"
@@ -47,6 +48,32 @@ func signed(t testing.TB, id string, at time.Time, body []byte, secrets ...relay
 		h.Set(name, value)
 	}
 	return h
+}
+
+// With the public key of its endpoint a receiver needs no secret, and a delivery
+// that carries no such signature is refused.
+func TestAPublicKeyIsEnough(t *testing.T) {
+	keys, body := signature.EndpointKeys(seal.Generate(), "whend_1"), []byte(`{"id":"evt_1"}`)
+	v := verify.Verifier{PublicKeys: []string{keys[0].Public()}, Now: func() time.Time { return now }}
+	h := signed(t, "evt_1", now, body, secret)
+	if _, err := v.Verify(h, body); !errors.Is(err, verify.ErrMalformed) {
+		t.Errorf("without v1a: %v", err)
+	}
+	asymmetric, err := signature.SignEd25519("evt_1", now.Unix(), body, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Set("Webhook-Signature", h.Get("Webhook-Signature")+" "+asymmetric)
+	if d, err := v.Verify(h, body); err != nil || d.Key() != "evt_1" {
+		t.Errorf("got %+v, %v", d, err)
+	}
+	if _, err := v.Verify(h, append(body, ' ')); !errors.Is(err, verify.ErrMismatch) {
+		t.Errorf("another body: %v", err)
+	}
+	v.PublicKeys = []string{"whpk_"}
+	if _, err := v.Verify(h, body); !errors.Is(err, verify.ErrConfig) {
+		t.Errorf("an empty key: %v", err)
+	}
 }
 
 func TestVerifyTellsWhatIsWrong(t *testing.T) {
