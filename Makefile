@@ -54,6 +54,18 @@ check: ## formatting, vet, layers and lint
 bench: ## run every benchmark once, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
+shared/console/test/node_modules/.stamp: shared/console/test/package-lock.json
+	cd shared/console/test && npm ci --no-audit --no-fund
+	touch $@
+
+.PHONY: test-browser
+test-browser: shared/console/test/node_modules/.stamp ## do in headless Chromium what a person does in the console
+	cd shared/console/test && npm test --silent
+
+.PHONY: console-vendor
+console-vendor: ## compare the console's libraries with what is published; needs the internet
+	shared/console/vendor.sh check
+
 SCHEDULES ?= 2000
 
 .PHONY: model

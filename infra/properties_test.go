@@ -175,6 +175,7 @@ func TestInboundRoutesAreNeverTighterThanManagement(t *testing.T) {
 		}
 		want := map[string]string{
 			"POST /in/{source}": "receiver", "POST /in/{source}/{token}": "receiver", "POST /api/v1/webhook-events": "api", "ANY /api/v1/{proxy+}": "api", "GET /.well-known/webhook-keys.json": "api",
+			"GET /": "api", "GET /console": "api", "GET /console/{proxy+}": "api",
 			"POST /general/update-webhook": "api", "POST /api/prod/v2/general/update-webhook": "api", "POST /api/staging/v2/general/update-webhook": "api",
 		}
 		if diff := cmp.Diff(want, keys); diff != "" {

@@ -1,4 +1,4 @@
-// Command api is the Lambda of the management calls. It needs TABLE_NAME,
+// Command api is the Lambda of the management calls and of the console. It needs TABLE_NAME,
 // EVENTS_QUEUE_URL, RETRIES_QUEUE_URL and SEALING_KEYRING_SECRET.
 package main
 
@@ -11,6 +11,7 @@ import (
 
 	"hookferry/shared/api"
 	"hookferry/shared/awsruntime"
+	"hookferry/shared/console"
 	"hookferry/shared/egress"
 	"hookferry/shared/lambdahttp"
 )
@@ -24,7 +25,7 @@ func main() {
 	if err != nil {
 		awsruntime.Fail(err)
 	}
-	lambda.Start(lambdahttp.Wrap(api.New(api.Config{
+	lambda.Start(lambdahttp.Wrap(console.Handler(api.New(api.Config{
 		Store:         rt.Store,
 		Events:        rt.Events,
 		Retries:       rt.Retries,
@@ -37,5 +38,5 @@ func main() {
 		ExpectGiveUp:  rt.Config.ExpectGiveUp,
 		Log:           rt.Log,
 		Audit:         rt.Audit,
-	}), rt.Log))
+	})), rt.Log))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hookferry/shared/config"
+	"hookferry/shared/console"
 	"hookferry/shared/disk"
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
@@ -27,9 +28,10 @@ const devAccount = "dev"
 func devCommand(p program) *cobra.Command {
 	c := withSettings(verb("dev", "run the relay on this machine, to try it; prints a ready API key", `Run the relay on this machine, to try it.
 
-When it is ready it prints one line of JSON with its address and an API key that
-has every scope. Events may go to plain http and private addresses, unless
-ALLOW_PRIVATE_DESTINATIONS is false. Logs go to standard error.`,
+When it is ready it prints one line of JSON with its address, an API key that has
+every scope, and a link that opens the console signed in with it. Events may go
+to plain http and private addresses, unless ALLOW_PRIVATE_DESTINATIONS is false.
+Logs go to standard error.`,
 		"hookferry dev -data .hookferry", "RETRY_SCHEDULE=0s,2s,5s hookferry dev -data .hookferry"))
 	flags := c.Flags()
 	addr := flags.String("addr", "127.0.0.1:8080", "loopback `address` to answer on; port 0: any free one")
@@ -92,7 +94,8 @@ func runDev(ctx context.Context, p program, addr, dir, kind string) error {
 			API     string `json:"api"`
 			Account string `json:"account"`
 			APIKey  string `json:"api_key"`
-		}{true, baseURL(ln), account, key.Reveal()})
+			Console string `json:"console"`
+		}{true, baseURL(ln), account, key.Reveal(), console.Link(baseURL(ln), key)})
 	})
 }
 

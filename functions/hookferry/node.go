@@ -19,6 +19,7 @@ import (
 	"hookferry/shared/bounds"
 	"hookferry/shared/cache"
 	"hookferry/shared/config"
+	"hookferry/shared/console"
 	"hookferry/shared/dispatcher"
 	"hookferry/shared/egress"
 	"hookferry/shared/poller"
@@ -76,12 +77,13 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *sl
 		Now: time.Now, Log: n.log, Audit: audit,
 	})
 	// Not a ServeMux, which would redirect a path like //in/: no provider follows.
+	pages := console.Handler(manage)
 	n.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/in/") {
 			ingest.ServeHTTP(w, r)
 			return
 		}
-		manage.ServeHTTP(w, r)
+		pages.ServeHTTP(w, r)
 	})
 	return n
 }

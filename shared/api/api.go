@@ -72,6 +72,9 @@ type route struct {
 	fail         func(*call, *relay.Error) answer // nil: the error body of contract section 2
 }
 
+// anyScope is the scope of a route that takes every live key.
+const anyScope relay.Scope = "any"
+
 const listQuery = "limit cursor"
 
 func routes() []route {
@@ -100,6 +103,7 @@ func routes() []route {
 
 		{method: "POST", path: "/api/v1/api-keys", scope: relay.ScopeKeys, serve: (*server).createKey},
 		{method: "GET", path: "/api/v1/api-keys", scope: relay.ScopeKeys, query: q(listQuery), serve: (*server).listKeys},
+		{method: "GET", path: "/api/v1/current-key", scope: anyScope, serve: (*server).currentKey},
 		{method: "GET", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, serve: (*server).readKey},
 		{method: "DELETE", path: "/api/v1/api-keys/{id}", scope: relay.ScopeKeys, query: []string{"cascade"}, serve: (*server).revokeKey},
 

@@ -164,7 +164,10 @@ func TestEveryRouteIsInTheDocumentAndTheReverse(t *testing.T) {
 			scope, query := relay.Scope(""), []string{}
 			for _, alternative := range op["security"].([]any) {
 				if scopes, ok := alternative.(map[string]any)["apiKey"].([]any); ok {
-					scope = relay.Scope(scopes[0].(string))
+					scope = anyScope
+					if len(scopes) > 0 {
+						scope = relay.Scope(scopes[0].(string))
+					}
 				}
 			}
 			params, _ := op["parameters"].([]any)

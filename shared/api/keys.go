@@ -99,6 +99,10 @@ func (s *server) listKeys(c *call) (answer, error) {
 	return s.listed(binding, each(keys, keyWire), next)
 }
 
+// currentKey answers the key that the call itself was made with, whatever its
+// scopes: so a client that was handed one learns what it may do, and until when.
+func (s *server) currentKey(c *call) (answer, error) { return ok(keyWire(c.key)) }
+
 func (s *server) readKey(c *call) (answer, error) {
 	id := c.r.PathValue("id")
 	if !validID(relay.KeyPrefix, id) {

@@ -113,7 +113,7 @@ func TestEachRouteAsksForItsScope(t *testing.T) {
 			if rt.scope == "" {
 				continue
 			}
-			allowed := rt.scope == scope || rt.scope == relay.ScopeRead && scope == relay.ScopeManage
+			allowed := rt.scope == anyScope || rt.scope == scope || rt.scope == relay.ScopeRead && scope == relay.ScopeManage
 			a := w.callAs(key, rt.method, strings.NewReplacer("{id}", "x", "{attempt_id}", "x").Replace(rt.path), "")
 			// A portal link needs what it gives besides.
 			if denied := a.status == 403 && !strings.Contains(a.raw, "can give only"); denied == allowed {
@@ -122,6 +122,19 @@ func TestEachRouteAsksForItsScope(t *testing.T) {
 			w.callAs("", rt.method, strings.NewReplacer("{id}", "x", "{attempt_id}", "x").Replace(rt.path), "").refused(relay.KindKeyMissing, "")
 		}
 	}
+}
+
+func TestAKeyReadsItselfWhateverItsScopes(t *testing.T) {
+	w := newWorld(t)
+	for _, scope := range relay.Scopes() {
+		id, key := w.newKey(w.account, scope)
+		a := w.callAs(key, "GET", "/api/v1/current-key", "").is(200)
+		a.equal(map[string]any{"id": id, "object": "api_key", "scopes": []string{string(scope)}, "expires_at": nil})
+		if strings.Contains(a.raw, key.Reveal()) {
+			t.Errorf("the answer shows the key: %s", a.raw)
+		}
+	}
+	w.callAs("rvya_sk_unknown", "GET", "/api/v1/current-key", "").refused(relay.KindKeyInvalid, "")
 }
 
 // made makes a key with a key.
