@@ -139,9 +139,10 @@ function remember(path, text, data) {
 }
 
 // useGet reads a path, again every so many milliseconds while the page is seen,
-// and again by itself after a fault that passes. A null path reads nothing.
+// and again by itself after a fault that passes. A null path reads nothing. With
+// awaits, what is missing is asked for again until it is there.
 // It returns data, the text it was read from, fault, reload, and waiting: 0, 1 after 200 ms, 2 after 5 s.
-export function useGet(path, { every = 0 } = {}) {
+export function useGet(path, { every = 0, awaits = false } = {}) {
   const [, redraw] = useState(0);
   const ref = useRef({});
   const s = ref.current;
@@ -192,7 +193,7 @@ export function useGet(path, { every = 0 } = {}) {
           const wait = s.fault.wait || Math.min(30, 2 ** ++s.tries);
           changed({ trouble: { fault: s.fault, at: Date.now() + wait * 1000, again: run } });
           later(wait * 1000);
-        }
+        } else if (awaits && s.fault.kind === "missing") later(500); // not there yet
         draw();
       } finally {
         clearTimeout(first);

@@ -24,10 +24,14 @@ takeKey();
 addEventListener("hashchange", () => takeKey() && location.reload());
 
 const pages = [
+  { at: "", word: "Overview", icon: "home", key: "o", load: () => import("./overview.js") },
   { at: "events", word: "Events", icon: "list", key: "e", load: () => import("./events.js") },
+  { at: "endpoints", word: "Endpoints", icon: "out", key: "w", load: () => import("./endpoints.js") },
+  { at: "sources", word: "Sources", icon: "call", key: "s", scope: "sources:manage", load: () => import("./sources.js") },
+  { at: "replays", word: "Replays", icon: "redo", key: "r", load: () => import("./replays.js") },
+  { at: "types", word: "Event types", icon: "tag", key: "t", load: () => import("./types.js") },
+  { at: "keys", word: "Keys", icon: "key", key: "k", scope: "keys:manage", load: () => import("./keys.js") },
 ];
-
-const start = "events"; // the page at the root
 
 const allows = (k, scope) => !scope || k.scopes.includes(scope);
 
@@ -64,7 +68,7 @@ function Side({ route, signedIn }) {
   return html`<div class="side">
     <a class="brand" href=${to([])}><${Mark} />Hookferry</a>
     <nav aria-label="Main"><ul>${pages.filter((p) => allows(signedIn, p.scope)).map((p) => html`<li key=${p.at}>
-      <a href=${to([p.at])} aria-current=${(route.parts[0] || start) === p.at ? "page" : null}><${Icon} name=${p.icon} />${p.word}
+      <a href=${to(p.at ? [p.at] : [])} aria-current=${(route.parts[0] || "") === p.at ? "page" : null}><${Icon} name=${p.icon} />${p.word}
         ${p.at === "endpoints" && failing > 0 && html`<span class="st bad"><${Icon} name="bad" />${failing}<span class="vh"> failing</span></span>`}</a></li>`)}</ul></nav>
     <div class="s"><p><bdi>${signedIn.name}</bdi>${signedIn.expires_at && html`<br />ends ${left < 3600000 ? html`in ${Math.max(1, Math.ceil(left / 60000))} min` : html`<${Time} at=${signedIn.expires_at} form="min" />`}`}</p>
       <button class="q" onClick=${() => signOut()}>Sign out</button></div>
@@ -134,7 +138,7 @@ function Keys({ onClose }) {
 const loaded = {};
 
 function Page({ route }) {
-  const page = pages.find((p) => p.at === (route.parts[0] || start));
+  const page = pages.find((p) => p.at === (route.parts[0] || ""));
   const [, draw] = useState(0);
   const [broken, mend] = useErrorBoundary();
   const [missing, setMissing] = useState(false);
@@ -160,7 +164,7 @@ function Frame({ signedIn }) {
   const [dark, flip] = useTheme();
   const [keys, setKeys] = useState(false);
   const [, redraw] = useState(0);
-  const visit = Object.fromEntries(pages.filter((p) => allows(signedIn, p.scope)).map((p) => [`g${p.key}`, () => go(to([p.at]))]));
+  const visit = Object.fromEntries(pages.filter((p) => allows(signedIn, p.scope)).map((p) => [`g${p.key}`, () => go(to(p.at ? [p.at] : []))]));
   useKeyboard({ ...visit, "?": () => setKeys(true), u: () => {
     switchClock();
     redraw((n) => n + 1);

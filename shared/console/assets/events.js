@@ -1,15 +1,15 @@
 // Events: the list that stays put while new ones come, and one event beside it.
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
-import { Fault, get, query, useGet, useNames } from "./api.js";
+import { query, useGet, useNames } from "./api.js";
 import { Icon } from "./icons.js";
 import { useKeyboard } from "./keyboard.js";
 import { go, to } from "./route.js";
+import { pageSize, useStill } from "./still.js";
 import { Choose, Command, Field, Older, Others, State, tell, Time, useTitle, Waiting, Wrong } from "./ui.js";
 import { count, number, states } from "./words.js";
 
 const filterNames = ["status", "type", "source_id", "endpoint_id", "subject", "range"];
 const ranges = { hour: 3600e3, day: 86400e3, week: 7 * 86400e3 };
-const pageSize = 50;
 
 const filtersOf = (q) => Object.fromEntries(filterNames.map((n) => [n, q.get(n) || ""]));
 
@@ -21,42 +21,9 @@ function since(range) {
 
 export const nameOf = (ev) => `${ev.source_id || ""} ${ev.id}`;
 
-// useEvents keeps the rows that are shown. What comes later waits in fresh until
-// it is asked for; a row that is shown changes in its place.
 function useEvents(filters) {
   const { range, ...rest } = filters;
-  const base = query("/api/v1/webhook-events", { ...rest, since: useMemo(() => since(range), [range]), limit: pageSize });
-  const live = useGet(base, { every: 3000 });
-  const [kept, keep] = useState({ base: "", rows: [], cursor: "", known: new Set() });
-  const [older, setOlder] = useState({ busy: false, fault: null });
-  const page = live.data;
-  useEffect(() => {
-    if (!page) return;
-    const update = (k) => {
-      if (k.base !== base) return { base, rows: page.data, cursor: page.next_cursor || "", known: new Set(page.data.map(nameOf)) };
-      const now = new Map(page.data.map((e) => [nameOf(e), e]));
-      return { ...k, rows: k.rows.map((e) => now.get(nameOf(e)) || e) };
-    };
-    keep(update);
-  }, [page, base]);
-  const rows = kept.base === base ? kept.rows : [];
-  const oldest = rows.length ? rows.at(-1).created_at : "";
-  const fresh = kept.base === base && page ? page.data.filter((e) => !kept.known.has(nameOf(e)) && e.created_at >= oldest) : [];
-  const show = () => keep({ base, rows: page.data, cursor: page.next_cursor || "", known: new Set(page.data.map(nameOf)) });
-  const more = async () => {
-    setOlder({ busy: true, fault: null });
-    try {
-      let next = await get(`${base}&cursor=${encodeURIComponent(kept.cursor)}`);
-      for (let looked = 0; !next.data.length && next.has_more && looked < 20; looked++) {
-        next = await get(`${base}&cursor=${encodeURIComponent(next.next_cursor)}`);
-      }
-      keep((k) => k.base !== base ? k : { ...k, rows: [...k.rows, ...next.data], cursor: next.next_cursor || "", known: new Set([...k.known, ...next.data.map(nameOf)]) });
-      setOlder({ busy: false, fault: null });
-    } catch (fault) {
-      setOlder({ busy: false, fault: fault instanceof Fault ? fault : null });
-    }
-  };
-  return { live, rows, fresh, show, more, cursor: kept.base === base ? kept.cursor : "", older, ready: kept.base === base && Boolean(page) };
+  return useStill(query("/api/v1/webhook-events", { ...rest, since: useMemo(() => since(range), [range]), limit: pageSize }), nameOf);
 }
 
 function Row({ ev, filters, current, onPress }) {
