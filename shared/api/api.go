@@ -80,7 +80,7 @@ const listQuery = "limit cursor"
 func routes() []route {
 	q := strings.Fields
 	all := []route{
-		{method: "POST", path: "/api/v1/webhooks", scope: relay.ScopeManage, serve: (*server).createEndpoint},
+		{method: "POST", path: "/api/v1/webhooks", scope: relay.ScopeManage, query: []string{"dry_run"}, serve: (*server).createEndpoint},
 		{method: "GET", path: "/api/v1/webhooks", scope: relay.ScopeRead, query: q(listQuery + " status"), serve: (*server).listEndpoints},
 		{method: "GET", path: "/api/v1/webhooks/{id}", scope: relay.ScopeRead, serve: (*server).readEndpoint},
 		{method: "PATCH", path: "/api/v1/webhooks/{id}", scope: relay.ScopeManage, serve: (*server).patchEndpoint},

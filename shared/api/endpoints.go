@@ -95,7 +95,20 @@ func (s *server) countersOf(c *call, id string) (relay.Counters, error) {
 	return counters[id], nil
 }
 
+// wireEndpointDryRun says that an endpoint would be made of a body.
+type wireEndpointDryRun struct {
+	Object string `json:"object"`
+	Valid  bool   `json:"valid"`
+}
+
+// createEndpoint makes an endpoint. A dry run judges the body alone: so a form can
+// tell what is wrong with a URL while it is typed.
 func (s *server) createEndpoint(c *call) (answer, error) {
+	q := c.filters()
+	dry := q.flag("dry_run")
+	if q.err != nil {
+		return answer{}, q.err
+	}
 	o, err := c.object()
 	if err != nil {
 		return answer{}, err
@@ -111,6 +124,9 @@ func (s *server) createEndpoint(c *call) (answer, error) {
 	}
 	if err := s.checkEndpointFields(c, f); err != nil {
 		return answer{}, err
+	}
+	if dry != nil && *dry {
+		return ok(wireEndpointDryRun{Object: "webhook_endpoint_dry_run", Valid: true})
 	}
 	m, err := s.making(c, o, c.route(), relay.NewID(relay.EndpointPrefix, c.now))
 	if err != nil {

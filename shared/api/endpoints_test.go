@@ -26,7 +26,7 @@ func TestCreateAnswersAsTheSeedShows(t *testing.T) {
 		`"event_types":["generation.succeeded","generation.failed"],"status":"active","secret_preview":"` + secret[:8] + "..." + secret[len(secret)-6:] + `",` +
 		`"signing_secret":"` + secret + `","last_success_at":null,"last_failure_at":null,"failure_count":0,` +
 		`"created_at":"` + at + `","updated_at":"` + at + `","disabled_at":null,"revoked_at":null,` +
-		`"format":"rivya","signatures":["rivya"],"source_ids":[],"disabled_reason":null,"health":"healthy","failing_since":null,"filter":null}`
+		`"format":"rivya","signatures":["rivya"],"source_ids":[],"disabled_reason":null,"health":"healthy","failing_since":null,"filter":null,"old_secret_until":null}`
 	if diff := cmp.Diff(want, a.raw); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
@@ -309,4 +309,22 @@ func TestEndpointsAreListedByStatus(t *testing.T) {
 		}
 	}
 	w.call("GET", "/api/v1/webhooks?status=gone", "").refused(relay.KindValidation, "status")
+}
+
+func TestADryRunJudgesAnEndpointAndMakesNone(t *testing.T) {
+	w := newWorld(t)
+	w.call("POST", "/api/v1/webhooks?dry_run=true", newEndpoint).is(200).equal(map[string]any{"object": "webhook_endpoint_dry_run", "valid": true})
+	w.call("POST", "/api/v1/webhooks?dry_run=true", `{"name":"x","url":"https://10.0.0.8/hook","event_types":["*"]}`).refused(relay.KindURLRejected, "url")
+	w.call("POST", "/api/v1/webhooks?dry_run=perhaps", newEndpoint).refused(relay.KindValidation, "dry_run")
+	w.call("GET", "/api/v1/webhooks", "").is(200).equal(map[string]any{"data": []any{}})
+}
+
+func TestARotationTellsUntilWhenTheOldSecretSigns(t *testing.T) {
+	w := newWorld(t)
+	a := w.call("POST", "/api/v1/webhooks", newEndpoint).is(201).equal(map[string]any{"old_secret_until": nil})
+	until := relay.FormatTime(w.clock.Now().Add(time.Hour))
+	path := "/api/v1/webhooks/" + a.text("id")
+	w.call("POST", path+"/rotate-secret", `{"overlap_seconds":3600}`).is(200).equal(map[string]any{"old_secret_until": until})
+	w.call("GET", path, "").is(200).equal(map[string]any{"old_secret_until": until})
+	w.call("POST", path+"/rotate-secret", `{"overlap_seconds":0}`).is(200).equal(map[string]any{"old_secret_until": nil})
 }

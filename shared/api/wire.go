@@ -57,6 +57,8 @@ type wireEndpoint struct {
 	FailingSince  moment         `json:"failing_since"`
 	// Filter is the pattern in its canonical form, or null.
 	Filter json.RawMessage `json:"filter"`
+	// OldSecretUntil is until when the secret before the last rotation signs too.
+	OldSecretUntil moment `json:"old_secret_until"`
 }
 
 func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
@@ -71,6 +73,7 @@ func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
 		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt), DisabledAt: moment(e.DisabledAt),
 		RevokedAt: moment(e.RevokedAt), Format: e.Format, Signatures: orEmpty(e.Signatures),
 		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(), FailingSince: moment(n.FailingSince),
+		OldSecretUntil: moment(e.OldSecretUntil),
 	}
 }
 

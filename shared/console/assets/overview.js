@@ -7,7 +7,7 @@ import { to } from "./route.js";
 import { rowKeys } from "./rows.js";
 import { lacks, providerName, SourceState } from "./sources.js";
 import { Ago, Command, In, Loaded, Others, State, Time, useTitle } from "./ui.js";
-import { count, host, list, outcome, stateOf } from "./words.js";
+import { count, host, outcome, stateOf } from "./words.js";
 
 const troubled = (ep) => ["failing", "degraded"].includes(stateOf(ep));
 
@@ -19,9 +19,10 @@ function Lead({ eps }) {
   const bad = [...failing, ...degraded];
   if (!live.length) return html`<header><h1>Nothing to deliver to yet</h1><p class="lead">Three steps: an endpoint of yours that gets events, a source that a provider calls, and a test.</p></header>`;
   if (!bad.length) return html`<header><h1>${active.length === 1 ? "The one active endpoint is" : `All ${active.length} active endpoints are`} well</h1><p class="lead"><b>No endpoint fails.</b> ${live.length > active.length ? `${count(live.length - active.length, "other")} ${live.length - active.length === 1 ? "is" : "are"} disabled.` : "What is accepted is on record before the provider hears 200."}</p></header>`;
-  const words = [failing.length && `${failing.length} ${failing.length === 1 ? "is" : "are"} failing`, degraded.length && `${degraded.length} ${degraded.length === 1 ? "is" : "are"} degraded`].filter(Boolean);
+  const part = (n, word, first) => n && `${first ? `${n} of ${count(active.length, "endpoint")}` : n} ${n === 1 ? "is" : "are"} ${word}`;
+  const words = [part(failing.length, "failing", true), part(degraded.length, "degraded", !failing.length)].filter(Boolean);
   const first = bad[0];
-  return html`<header><h1>${list(words)} of ${count(active.length, "endpoint")}</h1><p class="lead"><b><${Others} text=${first.name} cut=${80} /></b> has not taken an event${first.failing_since ? html` since <${Time} at=${first.failing_since} form="min" />` : ""}, ${count(first.failure_count, "attempt")} in a row. <b>Nothing is lost:</b> what waits is tried again by itself, and what has failed can be replayed.</p></header>`;
+  return html`<header><h1>${words.join(", ")}</h1><p class="lead"><b><${Others} text=${first.name} cut=${80} /></b> has not taken an event${first.failing_since ? html` since <${Time} at=${first.failing_since} form="min" />` : ""}, ${count(first.failure_count, "attempt")} in a row. <b>Nothing is lost:</b> what waits is tried again by itself, and what has failed can be replayed.</p></header>`;
 }
 
 // Why reads the last failed attempt, which says more than a count.

@@ -44,7 +44,7 @@ function Rotation({ ep, onClose, done }) {
 
 export function SecretCard({ ep, reload }) {
   const [open, set] = useState(false);
-  const until = ep.old_secret_until;
+  const until = ep.old_secret_until && new Date(ep.old_secret_until) > Date.now() ? ep.old_secret_until : null;
   return html`<section class="card stack" id="secret" aria-labelledby="sc"><header><h2 id="sc">Signing secret</h2>${!ep.revoked_at && html`<span class="sp"><button onClick=${() => set(true)}>Rotate</button></span>`}</header>
     ${until ? html`<p><b>Two secrets sign until <${Time} at=${until} form="min" /></b>, which is <${In} at=${until} />. Put the new one into your receiver before then.</p>` : html`<p>One secret signs.</p>`}
     <dl class="kv"><dt>${until ? "New" : "Secret"}</dt><dd><code>${ep.secret_preview}</code></dd>${until && html`<dt>Old</dt><dd>signs too until <${Time} at=${until} /></dd>`}<dt>Signatures</dt><dd>${ep.signatures.join(", ")}</dd></dl>

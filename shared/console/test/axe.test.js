@@ -29,7 +29,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.getByRole("heading", { name: "Sign in" }).waitFor();
       await judge("sign in");
       await page.goto(world.relay.console);
-      await page.reload();
+      await page.getByRole("navigation", { name: "Main" }).waitFor();
       for (const [name, path, seen] of world.pages) {
         await page.goto(world.relay.api + path);
         await page.getByText(seen).first().waitFor();
@@ -38,7 +38,10 @@ for (const colorScheme of ["light", "dark"]) {
       }
       for (const [name, path, button] of world.dialogs) {
         await page.goto(world.relay.api + path);
-        await page.getByRole("button", { name: button, exact: true }).click();
+        if (button === "?") {
+          await page.getByRole("navigation", { name: "Main" }).waitFor();
+          await page.keyboard.press("?");
+        } else await page.getByRole("button", { name: button, exact: true }).click();
         await page.getByRole("dialog").waitFor();
         await judge(name);
       }

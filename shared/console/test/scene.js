@@ -50,7 +50,7 @@ export async function scene() {
       ["keys", "/console/keys", "Deployment"],
     ],
     dialogs: [
-      ["the keyboard", "/console/events", "Keys ?"],
+      ["the keyboard", "/console/events", "?"],
       ["rotate", `/console/endpoints/${inbox.id}`, "Rotate"],
       ["delete", `/console/endpoints/${inbox.id}`, "Delete…"],
       ["new key", "/console/keys", "New key"],

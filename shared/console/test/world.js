@@ -14,7 +14,7 @@ const repository = fileURLToPath(new URL("../../..", import.meta.url));
 
 const browserPath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((p) => p && existsSync(p));
 
-let binary = "";
+let binary = process.env.HOOKFERRY || ""; // a program that is built already
 
 // program builds the relay once for all tests of a process.
 function program() {
@@ -106,6 +106,7 @@ export async function startBrowser() {
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: "Europe/Berlin", locale: "en-GB", permissions: ["clipboard-read", "clipboard-write"], ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(15000);
   const faults = [];
   page.on("pageerror", (err) => faults.push(`exception: ${err.message}`));
   page.on("console", (message) => {
