@@ -99,6 +99,7 @@ func routes() []route {
 		{method: "POST", path: "/api/v1/webhook-events", scope: relay.ScopePublish, serve: (*server).publishEvent},
 		{method: "GET", path: "/api/v1/webhook-events/{id}", scope: relay.ScopeRead, query: []string{"source_id"}, serve: (*server).readEvent},
 		{method: "GET", path: "/api/v1/stats", scope: relay.ScopeRead, query: q("window endpoint_id"), serve: (*server).readStats},
+		{method: "GET", path: "/api/v1/webhook-events/{id}/body", scope: relay.ScopeRead, query: q("endpoint_id source_id"), serve: (*server).readEventBody},
 		{method: "GET", path: "/api/v1/event-types", scope: relay.ScopeRead, serve: (*server).listEventTypes},
 
 		{method: "POST", path: "/api/v1/api-keys", scope: relay.ScopeKeys, serve: (*server).createKey},

@@ -164,6 +164,7 @@ func (s *server) matchEndpoint(c *call) (answer, error) {
 	given := field(o, "body", anObject)
 	typ := field(o, "type", anExactType)
 	source := field(o, "source_id", aSourceID)
+	tried := field(o, "filter", aFilter)
 	if err := o.done(); err != nil {
 		return answer{}, err
 	}
@@ -176,6 +177,9 @@ func (s *server) matchEndpoint(c *call) (answer, error) {
 	ep, err := s.liveEndpoint(c)
 	if err != nil {
 		return answer{}, err
+	}
+	if tried != nil {
+		ep.Filter = *tried
 	}
 	if given != nil {
 		return matchBody(ep, *given, typ, source)

@@ -186,3 +186,44 @@ func TestEventTypesTakePrefixes(t *testing.T) {
 		w.call("PATCH", path, `{"event_types":["`+bad+`"]}`).refused(relay.KindValidation, "event_types[0]")
 	}
 }
+
+func TestAFilterIsTriedBeforeItIsSet(t *testing.T) {
+	w := newWorld(t)
+	ep, ev := w.orders()
+	path := "/api/v1/webhooks/" + ep + "/match"
+	for filter, want := range map[string]string{
+		`null`:                    "deliver <nil>",
+		`{"type":["order.paid"]}`: "deliver <nil>",
+		`{"type":["user.made"]}`:  "unmatched filter",
+	} {
+		a := w.call("POST", path, `{"event_id":"`+ev+`","filter":`+filter+`}`).is(200)
+		if got := fmt.Sprint(a.at("outcome"), " ", a.at("reason")); got != want {
+			t.Errorf("%s: %s, want %s", filter, got, want)
+		}
+	}
+	w.call("POST", path, `{"event_id":"`+ev+`","filter":{"type":"x"}}`).refused(relay.KindValidation, "filter.type")
+	w.call("POST", path, `{"event_id":"`+ev+`"}`).is(200).equal(map[string]any{"outcome": "unmatched"})
+}
+
+func TestABodyIsAnsweredByteForByte(t *testing.T) {
+	w := newWorld(t)
+	ep, ev := w.orders()
+	all, err := w.Store.EventsByID(t.Context(), w.account, ev)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	want, err := all[0].Payload.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/api/v1/webhook-events/" + ev + "/body"
+	w.call("GET", path, "").is(200).equal(map[string]any{"object": "webhook_body", "encoding": "utf8", "body": string(want), "endpoint_id": nil})
+	w.call("GET", path+"?endpoint_id="+ep, "").is(200).equal(map[string]any{"body": string(want), "endpoint_id": ep, "format": "rivya"})
+	w.call("GET", path+"?endpoint_id=x", "").refused(relay.KindValidation, "endpoint_id")
+	w.call("GET", path+"?endpoint_id="+relay.NewID(relay.EndpointPrefix, w.clock.Now()), "").refused(relay.KindNotFound, "")
+	w.call("GET", "/api/v1/webhook-events/evt_none/body", "").refused(relay.KindNotFound, "")
+	_, _, other := w.newAccount("other")
+	w.callAs(other, "GET", path, "").refused(relay.KindNotFound, "")
+	sivi := w.call("POST", "/api/v1/webhooks", strings.Replace(newEndpoint, "{", `{"format":"sivi",`, 1)).is(201).text("id")
+	w.call("GET", path+"?endpoint_id="+sivi, "").refused(relay.KindValidation, "endpoint_id")
+}

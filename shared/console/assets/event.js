@@ -10,7 +10,7 @@ import { Payload } from "./payload.js";
 import { to } from "./route.js";
 import { Timeline } from "./timeline.js";
 import { Copy, copy, In, Loaded, Others, State, tell, Time, useTitle, Wrong } from "./ui.js";
-import { count, outcome, proof, states } from "./words.js";
+import { count, outcome, proof, ruleWords, states } from "./words.js";
 import { Verify } from "./verify.js";
 
 const rank = { failed: 0, retrying: 1, pending: 2, skipped: 3, succeeded: 4 };
@@ -78,7 +78,7 @@ function notesOf(ev, endpoints) {
   const notes = new Map();
   for (const u of ev.unmatched) {
     for (const c of u.detail?.clauses || []) {
-      if (!c.held) notes.set(c.path, html`<${Others} text=${nameIn(endpoints, u.endpoint_id)} cut=${60} />: <${Others} text=${c.rule} />`);
+      if (!c.held) notes.set(c.path.replace(/^\$\.?/, ""), html`<${Others} text=${nameIn(endpoints, u.endpoint_id)} cut=${60} />: <${Others} text=${ruleWords(c.rule)} />`);
     }
   }
   return notes;

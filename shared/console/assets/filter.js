@@ -54,9 +54,9 @@ function useTries(ep, parsed, about) {
 }
 
 function Try({ ev, would }) {
-  const no = would.detail?.sentence || { event_type: "It does not ask for this type.", source: "It takes other sources only.", format: "This event cannot be written in its format.", filter: "The filter does not let it through." }[would.reason] || "";
-  return html`<li><span class="st ${would.matches ? "ok" : "mute"}"><${Icon} name=${would.matches ? "ok" : "none"} /><span class="vh">${would.matches ? "Goes out:" : "Does not go out:"}</span></span>
-    <div><a class="m" href=${to(["events", ev.id], { of: ev.source_id })}><${Others} text=${ev.subject || ev.id} cut=${48} /></a> <small><${Time} at=${ev.created_at} /></small>${!would.matches && html`<p class="s"><${Others} text=${no} /></p>`}</div></li>`;
+  const goes = would.outcome !== "unmatched";
+  return html`<li><span class="st ${goes ? "ok" : "mute"}"><${Icon} name=${goes ? "ok" : "none"} /><span class="vh">${goes ? "Goes out:" : "Does not go out:"}</span></span>
+    <div><a class="m" href=${to(["events", ev.id], { of: ev.source_id })}><${Others} text=${ev.subject || ev.id} cut=${48} /></a> <small><${Time} at=${ev.created_at} /></small>${!goes && html`<p class="s"><${Others} text=${would.sentence} /></p>`}</div></li>`;
 }
 
 export function Filter({ ep, about, reload }) {
@@ -66,7 +66,7 @@ export function Filter({ ep, about, reload }) {
   const tries = useTries(ep, parsed, about);
   const changed = text !== textOf(ep.filter);
   const said = parsed.fault || tries.fault || (fault?.param?.startsWith("filter") ? fault.message : "");
-  const go = tries.rows?.filter((r) => r.would.matches).length;
+  const go = tries.rows?.filter((r) => r.would.outcome !== "unmatched").length;
   const save = () => act(async () => {
     await call("PATCH", `/api/v1/webhooks/${ep.id}`, { filter: parsed.filter });
     tell("The filter is saved.");

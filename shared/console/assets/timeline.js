@@ -6,7 +6,7 @@ import { attemptsOf, nameIn } from "./event.js";
 import { Icon } from "./icons.js";
 import { to } from "./route.js";
 import { In, Others, State, tell, Time, useTick, Wrong } from "./ui.js";
-import { count, disabledBecause, host, outcome, span, time, visible } from "./words.js";
+import { count, disabledBecause, host, outcome, ruleWords, span, time, visible } from "./words.js";
 
 const steps = {
   received: ["call", "", "Received"],
@@ -82,24 +82,20 @@ function Branch({ ev, d, endpoints, chosen, choose }) {
   </div></li>`;
 }
 
-const formats = { rivya: "rivya", sivi: "sivi", verbatim: "verbatim" };
-
 function Why({ ev, u, ep, sources }) {
   if (u.reason === "filter") {
-    const words = u.detail?.sentence || u.detail?.message;
-    return html`<p>${words ? html`<${Others} text=${words} />` : "Its filter did not let this event through."}</p>
+    const words = u.detail?.sentence;
+    return html`<p>${words ? html`<${Others} text=${words} />` : "Its filter did not let this event through. The endpoint was edited since, so which clause it was cannot be told any more."}</p>
       ${u.detail?.clauses?.length > 0 && html`<table class="clause"><thead><tr><th scope="col">Clause</th><th scope="col">Rule</th><th scope="col">In this event</th></tr></thead><tbody>
-        ${u.detail.clauses.map((c) => html`<tr><td><span class="st ${c.held ? "ok" : "bad"}"><${Icon} name=${c.held ? "ok" : "bad"} /><span class="vh">${c.held ? "Holds:" : "Does not hold:"}</span></span> <code>${breakable(c.path)}</code></td>
-          <td data-l="Rule"><code>${visible(typeof c.rule === "string" ? c.rule : JSON.stringify(c.rule))}</code></td><td data-l="In this event"><code><b>${visible(valueText(c.value))}</b></code></td></tr>`)}</tbody></table>`}`;
+        ${u.detail.clauses.map((c) => html`<tr><td><span class="st ${c.held ? "ok" : "bad"}"><${Icon} name=${c.held ? "ok" : "bad"} /><span class="vh">${c.held ? "Holds:" : "Does not hold:"}</span></span> <code>${breakable(c.path.replace(/^\$\.?/, ""))}</code></td>
+          <td data-l="Rule"><code>${visible(ruleWords(c.rule))}</code></td><td data-l="In this event"><code><b>${visible(c.value)}</b></code></td></tr>`)}</tbody></table>`}`;
   }
   if (!ep) return html`<p>${{ event_type: "It does not ask for events of this type.", source: "It takes events of other sources only.", format: "This event cannot be written in its format." }[u.reason] || u.reason}</p>`;
   if (u.reason === "event_type") return html`<p>It asks for ${ep.event_types.map((t, i) => html`${i ? ", " : ""}<code><${Others} text=${t} /></code>`)}; this is <code><${Others} text=${ev.type} /></code>.</p>`;
   if (u.reason === "source") return html`<p>It takes events of ${ep.source_ids.map((s, i) => html`${i ? ", " : ""}<b><${Others} text=${sources.get(s)?.name || s} cut=${60} /></b>`)} only${ev.source_id ? html`; this one came from <b><${Others} text=${sources.get(ev.source_id)?.name || ev.source_id} cut=${60} /></b>` : "; this one was published"}.</p>`;
-  if (u.reason === "format") return html`<p>Its format is <code>${formats[ep.format] || ep.format}</code>${ep.format === "sivi" ? ": it gets the events of Sivi sources only" : ""}. This event cannot be written in it.</p>`;
+  if (u.reason === "format") return html`<p>Its format is <code>${ep.format}</code>${ep.format === "sivi" ? ": it gets the events of Sivi sources only" : ""}. This event cannot be written in it.</p>`;
   return html`<p>${u.reason}</p>`;
 }
-
-const valueText = (v) => (v === undefined ? "not there" : typeof v === "string" ? v : JSON.stringify(v));
 
 // breakable lets a long path break after its dots, never within a word.
 const breakable = (path) => visible(path).split(".").flatMap((part, i) => (i ? [".", html`<wbr />`, part] : [part]));
@@ -110,7 +106,7 @@ function Unmatched({ ev, u, endpoints, sources, reload }) {
   const ep = endpoints.get(u.endpoint_id);
   const { act, busy, fault } = useAct();
   const deliver = () => act(async () => {
-    await call("POST", `/api/v1/webhooks/${u.endpoint_id}/deliver`, { event_id: ev.id });
+    await call("POST", `/api/v1/webhooks/${u.endpoint_id}/deliver`, { event_id: ev.id, ...(ev.source_id ? { source_id: ev.source_id } : {}) });
     tell(`Sent to ${nameIn(endpoints, u.endpoint_id)}.`);
     reload();
   });

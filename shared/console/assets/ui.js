@@ -34,7 +34,7 @@ export function In({ at }) {
 export function Ago({ at }) {
   useTick(5000);
   const ms = Date.now() - new Date(at);
-  return html`<span>${ms < 5000 ? "just now" : `${rough(ms)} ago`}</span>`;
+  return html`<span class="nb">${ms < 5000 ? "just now" : `${rough(ms)} ago`}</span>`;
 }
 
 // Others is text that somebody else wrote.

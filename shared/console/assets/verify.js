@@ -74,6 +74,6 @@ export function Verify({ ev, attempt, endpoints }) {
   const body = useGet(query(`/api/v1/webhook-events/${encodeURIComponent(ev.id)}/body`, { endpoint_id: attempt.endpoint_id, source_id: ev.source_id }));
   return html`<section class="card" id="verify" tabIndex="-1" aria-labelledby="vy">
     <header><h2 id="vy">Verify it yourself</h2><small>attempt ${attempt.attempt} to <${Others} text=${endpoints.get(attempt.endpoint_id)?.name || attempt.endpoint_id} cut=${60} /></small></header>
-    ${attempt.request ? html`<${Loaded} from=${body} of="the body">${(b) => html`<${Panel} attempt=${attempt} body=${b.body} />`}<//>` : html`<p>Nothing was sent in this attempt, so there is nothing to verify.</p>`}
+    ${attempt.request ? html`<${Loaded} from=${body} of="the body">${(b) => b.encoding === "utf8" ? html`<${Panel} attempt=${attempt} body=${b.body} />` : html`<p>The body is no UTF-8 text, so it cannot be shown as it was signed. <code>GET /api/v1/webhook-events/{id}/body</code> answers its bytes.</p>`}<//>` : html`<p>Nothing was sent in this attempt, so there is nothing to verify.</p>`}
   </section>`;
 }

@@ -175,3 +175,23 @@ export function outcome(a) {
 export const proof = {
   signature: "signature", token: "token in the URL", "token+fetch": "token, and asked Sivi", fetch: "found by asking Sivi", key: "published with an API key",
 };
+
+// ruleWords writes the rule of a filter's clause, which is the JSON of a list of
+// values and conditions, as one would say it.
+export function ruleWords(rule) {
+  let terms;
+  try {
+    terms = JSON.parse(rule);
+  } catch {
+    return rule;
+  }
+  if (!Array.isArray(terms)) return rule;
+  const one = (r) => {
+    if (r === null || typeof r !== "object") return JSON.stringify(r);
+    const [name, value] = Object.entries(r)[0] || ["", ""];
+    if (name === "numeric" && Array.isArray(value)) return value.reduce((t, v, i) => t + (i % 2 ? ` ${v}` : `${i ? " and" : ""} ${v}`), "numeric");
+    if (name === "exists") return value ? "is there" : "is not there";
+    return `${name} ${JSON.stringify(value)}`;
+  };
+  return terms.map(one).join(" or ");
+}

@@ -81,3 +81,35 @@ test("event types have a sample to copy", async () => {
   await page.getByText('"type": "generation.succeeded"').first().waitFor();
   await context.close();
 });
+
+test("a link for a customer opens the console with its scopes, and never the keys", async () => {
+  const { page, context, faults } = await open("/console/keys");
+  await page.getByRole("button", { name: "Link for a customer" }).click();
+  await page.getByRole("button", { name: "Make link" }).click();
+  const url = await page.getByRole("dialog").locator("pre").textContent();
+  await context.close();
+  const customer = await openPage(browser);
+  await customer.page.goto(url);
+  await customer.page.getByRole("navigation", { name: "Main" }).waitFor();
+  assert.equal(customer.page.url().includes("rvya_sk_"), false);
+  assert.equal(await customer.page.getByRole("link", { name: "Keys", exact: true }).count(), 0);
+  await customer.page.getByText(/ends in 1\d min/).waitFor();
+  assert.deepEqual([...faults, ...customer.faults], []);
+  await customer.context.close();
+});
+
+test("the overview has the account's last hour as charts, and says what fails", async () => {
+  const { page, context, faults } = await open("/console");
+  await page.getByRole("heading", { name: "Nothing to deliver to yet" }).waitFor();
+  receiver.status = 503;
+  await relay.call("POST", "/api/v1/webhooks", { name: "Design inbox", url: receiver.url, event_types: ["*"] });
+  for (let i = 0; i < 5; i++) await relay.call("POST", "/api/v1/webhook-events", { type: "order.paid", data: { order: i } });
+  await page.getByRole("heading", { name: "Failed attempts" }).waitFor();
+  await page.locator(".plot canvas").first().waitFor();
+  await page.getByRole("img", { name: /^Failed attempts: between/ }).waitFor();
+  await page.getByText("Last day").click();
+  await page.waitForURL(/window=day/);
+  await page.getByRole("img", { name: /in 15 minutes/ }).first().waitFor();
+  assert.deepEqual(faults, []);
+  await context.close();
+});
