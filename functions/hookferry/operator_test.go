@@ -53,13 +53,13 @@ func deadLetters(t *testing.T, b testBackend) {
 	dir := dataDir(t)
 	dev(t, b.start("-data", dir))
 	queue := b.eventsQueue(t, dir)
-	if err := queue.Send(context.Background(), relay.Outgoing{Body: []byte(`{"v":1,"k":"nonsense","mid":"m","acc":"a"}`)}); err != nil {
+	if err := queue.Send(context.Background(), relay.Outgoing{Body: []byte(`{"v":-1,"k":"nonsense","mid":"m","acc":"a"}`)}); err != nil {
 		t.Fatal(err)
 	}
 	run := func(args ...string) string { return output(t, b.env, b.where(dir, args...)...) }
 	dead := func() string { return run("dead", "list") }
 	eventually(t, 20*time.Second, func() string {
-		if out := dead(); !strings.Contains(out, `"nonsense" is not known`) || !strings.Contains(out, "1 dead letters") {
+		if out := dead(); !strings.Contains(out, `version -1 is not known`) || !strings.Contains(out, "1 dead letters") {
 			return out
 		}
 		return ""
@@ -72,7 +72,7 @@ func deadLetters(t *testing.T, b testBackend) {
 		t.Errorf("redrive: %s", out)
 	}
 	eventually(t, 20*time.Second, func() string { // it dies again
-		if out := dead(); !strings.Contains(out, `"nonsense" is not known`) || !strings.Contains(out, "1 dead letters") {
+		if out := dead(); !strings.Contains(out, `version -1 is not known`) || !strings.Contains(out, "1 dead letters") {
 			return out
 		}
 		return ""
