@@ -73,12 +73,14 @@ model: ## hold the dispatcher to its promises over SCHEDULES seeded schedules of
 	$(GO) test ./shared/dispatcher -run Model -count=1 -v -timeout 60m -relaytest.schedules=$(SCHEDULES)
 
 ENUMERATE ?= 2m
+CUTS ?= 1000
 
 .PHONY: proof
-proof: ## walk every schedule of small worlds for ENUMERATE, and search the protocol's model; needs spin and gcc
-	@command -v spin > /dev/null && command -v gcc > /dev/null || { echo "spin and gcc are not installed; on Debian: apt-get install spin gcc"; exit 1; }
+proof: ## walk every schedule of small worlds for ENUMERATE, and search the protocol's model, cut the power; needs spin, gcc, strace
+	@for tool in spin gcc strace; do command -v $$tool > /dev/null || { echo "$$tool is not installed; on Debian: apt-get install spin gcc strace"; exit 1; }; done
 	$(GO) test ./shared/dispatcher -run 'EverySchedule|AScript' -count=1 -v -timeout 30m -relaytest.enumerate=$(ENUMERATE)
 	$(GO) test ./shared/dispatcher/protocol -count=1 -v -timeout 15m -protocol
+	$(GO) test ./shared/sqlite -run SystemCall -count=1 -v -timeout 30m -powercuts=$(CUTS)
 
 .PHONY: soak
 soak: ## ten minutes of random endpoints and kills, with the ledger at the end
