@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,7 +87,7 @@ func runBench(ctx context.Context, p program, plan benchPlan, asJSON bool) error
 		return fmt.Errorf("through the bare program: %w", err)
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(struct {
+		return printJSON(p.out, struct {
 			benchPlan
 			Relay measured `json:"relay"`
 			Bare  measured `json:"bare"`

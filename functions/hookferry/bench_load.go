@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hookferry/events"
+	"hookferry/shared/client"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
@@ -106,10 +107,10 @@ type caller func(ctx context.Context, c *http.Client, i int) (*http.Request, err
 // run makes all calls, waits until what came of them has arrived, and says how
 // long it took; the caller adds what the process used.
 func (l *load) run(ctx context.Context, p program, call caller) (measured, error) {
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	sender := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		MaxIdleConnsPerHost: l.Concurrency, DisableCompression: true,
 	}}
-	defer client.CloseIdleConnections()
+	defer sender.CloseIdleConnections()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go l.watch(ctx, p, cancel)
@@ -126,7 +127,7 @@ func (l *load) run(ctx context.Context, p program, call caller) (measured, error
 					l.began[i] = l.start.Add(time.Duration(i) * time.Second / time.Duration(l.Rate))
 					time.Sleep(time.Until(l.began[i]))
 				}
-				if err := l.send(ctx, client, call, i); err != nil {
+				if err := l.send(ctx, sender, call, i); err != nil {
 					cancel(err)
 				}
 			}
@@ -145,12 +146,12 @@ func (l *load) run(ctx context.Context, p program, call caller) (measured, error
 	return l.sum(answered), nil
 }
 
-func (l *load) send(ctx context.Context, client *http.Client, call caller, i int) error {
-	req, err := call(ctx, client, i)
+func (l *load) send(ctx context.Context, sender *http.Client, call caller, i int) error {
+	req, err := call(ctx, sender, i)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	resp, err := sender.Do(req)
 	if err != nil {
 		return fmt.Errorf("call %d: %w", i, err)
 	}
@@ -205,14 +206,14 @@ func (l *load) sum(answered time.Duration) measured {
 }
 
 // published makes calls of POST /api/v1/webhook-events.
-func (l *load) published(c *client) caller {
+func (l *load) published(base string, key relay.Secret) caller {
 	return func(ctx context.Context, _ *http.Client, i int) (*http.Request, error) {
 		body := slices.Concat([]byte(`{"type":"order.paid","data":`), l.data(i), []byte("}"))
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/api/v1/webhook-events", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/webhook-events", bytes.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
-		req.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+		req.Header.Set("Authorization", "Bearer "+key.Reveal())
 		req.Header.Set("Content-Type", "application/json")
 		return req, nil
 	}
@@ -240,10 +241,10 @@ func (l *load) signed(url string, secret relay.Secret) caller {
 	}
 }
 
-// ingest makes the source that signed calls go to, and returns where.
-func (l *load) ingest(ctx context.Context, c *client) (caller, error) {
+// ingest makes the source that signed calls go to, and returns what makes calls.
+func (l *load) ingest(ctx context.Context, c *client.Client, key relay.Secret) (caller, error) {
 	if l.Ingest == "publish" {
-		return l.published(c), nil
+		return l.published(c.Base(), key), nil
 	}
 	s := sample{provider: relay.Rivya}
 	if err := s.source(ctx, c); err != nil {
@@ -251,5 +252,5 @@ func (l *load) ingest(ctx context.Context, c *client) (caller, error) {
 	}
 	// On loopback, whatever PUBLIC_URL says.
 	_, path, _ := strings.Cut(s.url, "/in/")
-	return l.signed(c.base+"/in/"+path, s.secret), nil
+	return l.signed(c.Base()+"/in/"+path, s.secret), nil
 }

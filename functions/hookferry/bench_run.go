@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hookferry/shared/client"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 	"hookferry/shared/sqlite"
@@ -62,17 +63,16 @@ func (l *load) throughRelay(ctx context.Context, p program) (m measured, err err
 		return m, err
 	}
 	defer proc.kill()
-	c := &client{base: proc.API, key: relay.Secret(proc.Key), http: &http.Client{Timeout: 30 * time.Second}}
-	var ep struct {
-		Secret string `json:"signing_secret"`
-	}
-	if err := c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{
-		"name": "hookferry bench", "url": url, "event_types": []string{"*"},
-	}, &ep); err != nil {
+	c, err := client.New(proc.API, relay.Secret(proc.Key))
+	if err != nil {
 		return m, err
 	}
-	l.secret = relay.Secret(ep.Secret)
-	call, err := l.ingest(ctx, c)
+	ep, _, err := c.CreateEndpoint(ctx, client.Change{"name": "hookferry bench", "url": url, "event_types": []string{"*"}})
+	if err != nil {
+		return m, err
+	}
+	l.secret = relay.Secret(ep.SigningSecret)
+	call, err := l.ingest(ctx, c, relay.Secret(proc.Key))
 	if err != nil {
 		return m, err
 	}
@@ -98,7 +98,7 @@ func (l *load) throughBare(ctx context.Context, p program) (m measured, err erro
 		return m, err
 	}
 	defer proc.kill()
-	call := l.published(&client{base: proc.API})
+	call := l.published(proc.API, "")
 	if m, err = l.run(ctx, p, call); err != nil {
 		return m, err
 	}
@@ -230,7 +230,7 @@ func bareCommand(p program) *cobra.Command {
 // runBare signs and forwards each call's body, and answers what the destination
 // did: the least that any relay does.
 func runBare(ctx context.Context, p program, to, secret string) error {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrency}}
+	sender := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrency}}
 	forward := func(r *http.Request, w http.ResponseWriter) error {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, relay.MaxPayload))
 		if err != nil {
@@ -248,7 +248,7 @@ func runBare(ctx context.Context, p program, to, secret string) error {
 		req.Header["Content-Type"] = []string{"application/json"}
 		req.Header["Rivya-Webhook-Timestamp"] = []string{strconv.FormatInt(now, 10)}
 		req.Header["Rivya-Webhook-Signature"] = []string{sum}
-		resp, err := client.Do(req)
+		resp, err := sender.Do(req)
 		if err != nil {
 			return err
 		}

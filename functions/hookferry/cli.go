@@ -46,7 +46,8 @@ hookferry events show evt_…`,
 	}
 	in("try", tryCommand(p), devCommand(p), listenCommand(p), sendCommand(p), auditCommand(p))
 	in("run", serveCommand(p), benchCommand(p))
-	in("operate", keysCommand(p), deadCommand(p), repairCommand(p), resealCommand(p), backupCommand(p), restoreCommand(p))
+	in("use", eventsCommand(p), deliveriesCommand(p), endpointsCommand(p), sourcesCommand(p), replaysCommand(p))
+	in("operate", accountsCommand(p), keysCommand(p), deadCommand(p), repairCommand(p), resealCommand(p), backupCommand(p), restoreCommand(p))
 	root.AddCommand(bareCommand(p), versionCommand(p))
 	root.SetHelpCommandGroupID("try")
 	return root

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,7 +86,7 @@ func createKey(ctx context.Context, p program, store relay.Store, account, name,
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(map[string]string{"account": acct.ID, "id": key.ID, "api_key": text.Reveal()})
+		return printJSON(p.out, map[string]string{"account": acct.ID, "id": key.ID, "api_key": text.Reveal()})
 	}
 	fmt.Fprintf(p.out, "account  %s (%s)\nkey      %s\nscopes   %s\napi_key  %s\n\nThe key is shown this once; keep it safe.\n",
 		acct.ID, acct.Name, key.ID, joinScopes(wanted), text.Reveal())
@@ -165,7 +164,7 @@ func listKeys(ctx context.Context, p program, store relay.Store, account string,
 			}
 		}
 		if asJSON {
-			if err := json.NewEncoder(p.out).Encode(map[string]any{
+			if err := printJSON(p.out, map[string]any{
 				"id": k.ID, "prefix": k.Prefix, "name": k.Name,
 				"scopes": k.Scopes, "created_at": relay.FormatTime(k.CreatedAt), "state": state,
 			}); err != nil {
@@ -192,7 +191,7 @@ func revokeKey(ctx context.Context, p program, store relay.Store, account, id st
 		return fmt.Errorf("revoke %s: %w", id, err)
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(map[string]string{"id": key.ID, "revoked_at": relay.FormatTime(key.RevokedAt)})
+		return printJSON(p.out, map[string]string{"id": key.ID, "revoked_at": relay.FormatTime(key.RevokedAt)})
 	}
 	fmt.Fprintf(p.out, "%s is revoked since %s; it stops working within 10 seconds\n", key.ID, relay.FormatTime(key.RevokedAt))
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hookferry/shared/client"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
@@ -123,14 +124,10 @@ func (l *listener) subscribe(ctx context.Context, p program, cf clientFlags, url
 	if err != nil {
 		return nil, err
 	}
-	var ep struct {
-		ID            string `json:"id"`
-		SigningSecret string `json:"signing_secret"`
-	}
-	err = c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{
+	ep, _, err := c.CreateEndpoint(ctx, client.Change{
 		"name": "hookferry listen", "url": url, "event_types": types, "format": format,
 		"signatures": []string{"rivya", "standard"},
-	}, &ep)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("create an endpoint for %s: %w", url, err)
 	}
@@ -139,8 +136,7 @@ func (l *listener) subscribe(ctx context.Context, p program, cf clientFlags, url
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		var deleted json.RawMessage
-		if err := c.call(ctx, "DELETE", "/api/v1/webhooks/"+ep.ID, nil, &deleted); err != nil {
+		if _, _, err := c.DeleteEndpoint(ctx, ep.ID); err != nil {
 			fmt.Fprintln(p.err, "hookferry: the endpoint was not deleted:", err)
 		}
 	}, nil

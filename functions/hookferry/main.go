@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"hookferry/shared/client"
 )
 
 // A program is what a command may touch of the process it runs in.
@@ -66,13 +68,13 @@ func run(ctx context.Context, p program, args []string) int {
 
 func exitCode(err error) int {
 	var usage usageError
-	var refused *refusal
+	var refused *client.Error
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &refused) && refused.status == 404:
+	case errors.As(err, &refused) && refused.Status == 404:
 		return exitNotFound
-	case errors.As(err, &refused) && (refused.status == 401 || refused.status == 403):
+	case errors.As(err, &refused) && (refused.Status == 401 || refused.Status == 403):
 		return exitDenied
 	default:
 		return exitFailed

@@ -31,6 +31,9 @@ func addSecretFlag(fs *pflag.FlagSet, name, env, about string) secretFlag {
 	return flag
 }
 
+// given reports whether a flag names the secret.
+func (f secretFlag) given() bool { return *f.arg != "" || *f.file != "" }
+
 // read returns the secret, or an empty one if none was given.
 func (f secretFlag) read(p program) (relay.Secret, error) {
 	switch {
@@ -43,13 +46,7 @@ func (f secretFlag) read(p program) (relay.Secret, error) {
 		v, _ := p.lookup(f.env)
 		return relay.Secret(strings.TrimSpace(v)), nil
 	}
-	var b []byte
-	var err error
-	if *f.file == "-" {
-		b, err = io.ReadAll(io.LimitReader(p.in, 4096))
-	} else {
-		b, err = readBounded(*f.file)
-	}
+	b, err := readInput(p, *f.file)
 	if err != nil {
 		return "", fmt.Errorf("-%s-file: %w", f.name, err)
 	}
@@ -58,4 +55,16 @@ func (f secretFlag) read(p program) (relay.Secret, error) {
 		return "", errors.New("-" + f.name + "-file: it is empty")
 	}
 	return relay.Secret(text), nil
+}
+
+// readInput reads a file, or standard input if it is called -; at most 1 MiB. No
+// name reads nothing.
+func readInput(p program, name string) ([]byte, error) {
+	switch name {
+	case "":
+		return nil, nil
+	case "-":
+		return io.ReadAll(io.LimitReader(p.in, 1<<20))
+	}
+	return readBounded(name)
 }

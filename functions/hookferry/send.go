@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hookferry/events"
+	"hookferry/shared/client"
 	"hookferry/shared/relay"
 	"hookferry/shared/signature"
 )
@@ -99,42 +101,31 @@ type sample struct {
 }
 
 // source finds or makes the sample source, with a fresh signing secret.
-func (s *sample) source(ctx context.Context, c *client) error {
-	type source struct {
-		ID        string `json:"id"`
-		Name      string `json:"name"`
-		IngestURL string `json:"ingest_url"`
-		Provider  string `json:"provider"`
-	}
+func (s *sample) source(ctx context.Context, api *client.Client) error {
 	name := "sample " + string(s.provider)
-	var page struct{ Data []source }
-	if err := c.call(ctx, "GET", "/api/v1/sources?limit=100", nil, &page); err != nil {
+	page, _, err := client.Collect(1000, func(n int, cursor string) (client.Page[client.Source], error) {
+		return api.Sources(ctx, n, cursor)
+	})
+	if err != nil {
 		return err
 	}
-	body := map[string]any{}
+	fields := client.Change{}
 	if s.provider == relay.Rivya {
 		s.secret = relay.NewSigningSecret()
-		body["signing_secret"] = s.secret.Reveal()
+		fields["signing_secret"] = s.secret.Reveal()
 	}
-	var found source
-	for _, have := range page.Data {
-		if have.Name == name && have.Provider == string(s.provider) {
-			found = have
-			if len(body) > 0 {
-				if err := c.call(ctx, "PATCH", "/api/v1/sources/"+have.ID, body, &found); err != nil {
-					return err
-				}
-			}
-			s.url = found.IngestURL
-			return nil
-		}
-	}
-	body["name"], body["provider"] = name, string(s.provider)
-	if err := c.call(ctx, "POST", "/api/v1/sources", body, &found); err != nil {
+	at := slices.IndexFunc(page.Items, func(have client.Source) bool { return have.Name == name && have.Provider == string(s.provider) })
+	if at < 0 {
+		fields["name"], fields["provider"] = name, string(s.provider)
+		made, _, err := api.CreateSource(ctx, fields)
+		s.url = made.IngestURL
 		return err
 	}
-	s.url = found.IngestURL
-	return nil
+	s.url = page.Items[at].IngestURL
+	if len(fields) > 0 {
+		_, _, err = api.UpdateSource(ctx, page.Items[at].ID, fields)
+	}
+	return err
 }
 
 // send makes the call and prints the answer.

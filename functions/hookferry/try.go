@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hookferry/shared/client"
 	"hookferry/shared/config"
 	"hookferry/shared/relay"
 )
@@ -61,7 +62,7 @@ type trial struct {
 	style style
 	began time.Time
 
-	client *client
+	client *client.Client
 	inbox  *inbox
 	rivya  sample
 	sivi   sample
@@ -114,19 +115,17 @@ func (t *trial) start(ctx context.Context) error {
 	if err := t.startRelay(ctx); err != nil {
 		return err
 	}
-	t.say("✓", "relay", "ready at "+t.client.base)
+	t.say("✓", "relay", "ready at "+t.client.Base())
 	receiver, err := newInbox(ctx)
 	if err != nil {
 		return err
 	}
 	t.inbox = receiver
 	t.closers = append(t.closers, receiver.close)
-	var ep struct {
-		SigningSecret string `json:"signing_secret"`
-	}
-	if err := t.client.call(ctx, "POST", "/api/v1/webhooks", map[string]any{
+	ep, _, err := t.client.CreateEndpoint(ctx, client.Change{
 		"name": "try", "url": receiver.url, "event_types": []string{"*"}, "signatures": []string{"rivya", "standard"},
-	}, &ep); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	receiver.secret = relay.Secret(ep.SigningSecret)
@@ -175,7 +174,9 @@ func (t *trial) startRelay(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, ln.Close(), b.close())
 	}
-	t.client = &client{base: baseURL(ln), key: key, http: &http.Client{Timeout: tryPatience}}
+	if t.client, err = client.New(baseURL(ln), key); err != nil {
+		return errors.Join(err, ln.Close(), b.close())
+	}
 	logger := slog.New(harmlessHandler{slog.NewTextHandler(&t.log, &slog.HandlerOptions{Level: slog.LevelWarn})})
 	running, stop := context.WithCancel(ctx)
 	ready, stopped := make(chan struct{}), make(chan error, 1)
@@ -315,30 +316,26 @@ func (t *trial) delivered(got arrival, since time.Time, how string) error {
 // record compares what the relay has on record with what was seen.
 func (t *trial) record(ctx context.Context) error {
 	t.head("What the relay has on record:")
-	type event struct {
-		ID, Status string
-		VerifiedBy string `json:"verified_by"`
-		Deliveries []struct{ Attempts int }
-	}
-	var page struct{ Data []event }
+	var page client.Page[client.Event]
 	for deadline := time.Now().Add(tryPatience); ; {
-		if err := t.client.call(ctx, "GET", "/api/v1/webhook-events", nil, &page); err != nil {
+		var err error
+		if page, err = t.client.Events(ctx, client.EventFilter{}, 0, ""); err != nil {
 			return err
 		}
-		if len(page.Data) == 2 && page.Data[0].Status == "delivered" && page.Data[1].Status == "delivered" {
+		if len(page.Items) == 2 && page.Items[0].Status == "delivered" && page.Items[1].Status == "delivered" {
 			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("want two delivered events on record, got %+v", page.Data)
+			return fmt.Errorf("want two delivered events on record, got %+v", page.Items)
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	attempts := 0
-	for i := len(page.Data) - 1; i >= 0; i-- {
-		ev := page.Data[i]
-		if err := t.client.call(ctx, "GET", "/api/v1/webhook-events/"+ev.ID, nil, &ev); err != nil {
+	for i := len(page.Items) - 1; i >= 0; i-- {
+		ev, _, err := t.client.Event(ctx, page.Items[i].ID, "")
+		if err != nil {
 			return err
 		}
 		n := 0
@@ -386,6 +383,8 @@ func pause(ctx context.Context, d time.Duration) error {
 // short writes a duration for people, with three digits at most.
 func short(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0ms"
 	case d < time.Millisecond:
 		return d.Round(time.Microsecond).String()
 	case d < time.Second:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"hookferry/shared/client"
 	"hookferry/shared/relay"
 )
 
@@ -46,7 +47,7 @@ func TestATrialFailsWithWhatWentWrong(t *testing.T) {
 		{"a receiver with another secret", "signature is wrong", func(tr *trial) { tr.inbox.secret = relay.NewSigningSecret() }, (*trial).signedCall},
 		{"a source that shares another secret", "401", func(tr *trial) { tr.rivya.secret = relay.NewSigningSecret() }, (*trial).signedCall},
 		{"a receiver that answers 500", "answered 500", func(tr *trial) { tr.inbox.failNext() }, (*trial).signedCall},
-		{"a key that does not work", "api_key_invalid", func(tr *trial) { tr.client.key = relay.NewAPIKey() }, (*trial).record},
+		{"a key that does not work", "api_key_invalid", func(tr *trial) { tr.client, _ = client.New(tr.client.Base(), relay.NewAPIKey()) }, (*trial).record},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -62,7 +61,7 @@ func versionCommand(p program) *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(*cobra.Command, []string) error {
 		if *asJSON {
-			return json.NewEncoder(p.out).Encode(thisBuild())
+			return printJSON(p.out, thisBuild())
 		}
 		_, err := fmt.Fprintln(p.out, thisBuild())
 		return err
