@@ -48,19 +48,27 @@ func addClientFlags(fs *pflag.FlagSet) clientFlags {
 
 // client returns what calls the API.
 func (f clientFlags) client(p program) (*client.Client, error) {
-	base, key, err := f.place(p)
+	base, key, err := f.access(p)
 	if err != nil {
 		return nil, err
 	}
+	return client.New(base, key)
+}
+
+// access finds the address and the key, which is not empty.
+func (f clientFlags) access(p program) (base string, key relay.Secret, err error) {
+	if base, key, err = f.place(p); err != nil {
+		return "", "", err
+	}
 	if f.key.given() {
 		if key, err = f.key.read(p); err != nil {
-			return nil, err
+			return "", "", err
 		}
 	}
 	if key == "" {
-		return nil, fmt.Errorf("no API key for %s: set HOOKFERRY_API_KEY, or name a file with -key-file, or a running hookferry dev with -data", base)
+		return "", "", fmt.Errorf("no API key for %s: set HOOKFERRY_API_KEY, or name a file with -key-file, or a running hookferry dev with -data", base)
 	}
-	return client.New(base, key)
+	return base, key, nil
 }
 
 // place finds the address, and the key that belongs to it.

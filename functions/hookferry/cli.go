@@ -45,10 +45,10 @@ hookferry events show evt_…`,
 		}
 	}
 	in("try", tryCommand(p), devCommand(p), listenCommand(p), sendCommand(p), auditCommand(p))
-	in("run", serveCommand(p), benchCommand(p))
+	in("run", serveCommand(p), readyCommand(p), benchCommand(p))
 	in("use", eventsCommand(p), deliveriesCommand(p), endpointsCommand(p), sourcesCommand(p), replaysCommand(p))
 	in("operate", accountsCommand(p), keysCommand(p), deadCommand(p), repairCommand(p), resealCommand(p), backupCommand(p), restoreCommand(p))
-	root.AddCommand(bareCommand(p), versionCommand(p))
+	root.AddCommand(bareCommand(p), keeperCommand(p), versionCommand(p))
 	root.SetHelpCommandGroupID("try")
 	return root
 }

@@ -136,12 +136,15 @@ hookferry keys create -data DIR -account NAME.`,
 	flags := c.Flags()
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to answer on")
 	data := flags.String("data", "", "`DIR` to keep everything in; required")
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), p, *addr, *data) }
+	metricsAddr := flags.String("metrics", "", "`address` to show metrics on, as Prometheus reads them, like 127.0.0.1:9090 (default: nowhere)")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		return runServe(cmd.Context(), p, *addr, *data, *metricsAddr)
+	}
 	return c
 }
 
 // runServe runs the relay for production on one node.
-func runServe(ctx context.Context, p program, addr, data string) error {
+func runServe(ctx context.Context, p program, addr, data, metricsAddr string) error {
 	cfg, err := config.Load(p.lookup)
 	if err == nil {
 		err = cfg.Require("PUBLIC_URL")
@@ -171,9 +174,14 @@ func runServe(ctx context.Context, p program, addr, data string) error {
 	if err != nil {
 		return errors.Join(err, b.close())
 	}
+	shown, err := startMetrics(ctx, metricsAddr, b)
+	if err != nil {
+		return errors.Join(err, ln.Close(), b.close())
+	}
+	defer shown.close()
 	saySettings(p, cfg, logger)
-	return newNode(cfg, b, keys, logger, audit).run(ctx, ln, func() error {
-		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL)
+	return newMeasuredNode(cfg, b, keys, logger, audit, shown).run(ctx, ln, func() error {
+		logger.Info("ready", "address", baseURL(ln), "public_url", cfg.PublicURL, "metrics", shown.address())
 		return nil
 	})
 }
@@ -188,7 +196,7 @@ func openSealed(dir string) (*seal.Keyring, error) {
 
 // saySettings logs what is in force, and what was perhaps meant to be.
 func saySettings(p program, cfg config.Config, logger *slog.Logger) {
-	logger.Info("settings", "effective", strings.Join(cfg.Effective, " "))
+	logger.Info("settings", "version", thisBuild().String(), "effective", strings.Join(cfg.Effective, " "))
 	if p.environ == nil {
 		return
 	}

@@ -50,17 +50,29 @@ type node struct {
 // newNode wires a node. Audit takes a line for each management write, whatever
 // the level of the log.
 func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *slog.Logger) *node {
+	return newMeasuredNode(cfg, b, keys, logger, audit, nil)
+}
+
+// newMeasuredNode wires a node whose work m shows; nil: nothing does.
+func newMeasuredNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *slog.Logger, m *metrics) *node {
 	n := &node{
 		cfg: cfg, backend: b, keys: keys, logger: logger, log: telemetry.New(logger, time.Now),
 		bounds: bounds.Of(bounds.FileLimit(), bounds.MemoryLimit()),
+	}
+	if m != nil {
+		n.log = n.log.WithSink(m)
 	}
 	n.store = cache.Wrap(b.store, cache.TTL, time.Now)
 	policy := egress.Policy{AllowPrivate: cfg.AllowPrivateDestinations}
 	client := egress.New(egress.Config{
 		Policy: policy, ConnectTimeout: cfg.ConnectTimeout, Timeout: cfg.DeliveryTimeout, MaxIdle: n.bounds.Idle,
 	})
+	var calls dispatcher.Client = client
+	if m != nil {
+		calls = m.countCalls(client)
+	}
 	n.dispatcher = dispatcher.New(dispatcher.Config{
-		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, Client: client,
+		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, Client: calls,
 		Schedule: cfg.RetrySchedule, HeaderPrefix: cfg.HeaderPrefix, DeliveryTimeout: cfg.DeliveryTimeout,
 		FailingAfter: cfg.FailingAfter, Sivi: sivi.NewClient(cfg.SiviBaseURL, client),
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, MaxCalls: n.bounds.Calls,
@@ -76,14 +88,18 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *sl
 		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
 		Now: time.Now, Log: n.log, Audit: audit,
 	})
-	// Not a ServeMux, which would redirect a path like //in/: no provider follows.
+	alive := &health{store: b.store, queues: map[string]relay.DeadLetters{"events": b.events, "retries": b.retries}}
 	pages := console.Handler(manage)
+	// Not a ServeMux, which would redirect a path like //in/: no provider follows.
 	n.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/in/") {
+		switch path := r.URL.Path; {
+		case strings.HasPrefix(path, "/in/"):
 			ingest.ServeHTTP(w, r)
-			return
+		case path == "/healthz" || path == "/readyz":
+			alive.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
 		}
-		pages.ServeHTTP(w, r)
 	})
 	return n
 }
@@ -93,10 +109,10 @@ func newNode(cfg config.Config, b backend, keys *seal.Keyring, logger, audit *sl
 func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) error {
 	srv := &http.Server{
 		Handler:           n.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: bounds.NodeHeaders,
+		ReadTimeout:       bounds.NodeRead,
+		WriteTimeout:      bounds.NodeWrite,
+		IdleTimeout:       bounds.NodeIdle,
 		MaxHeaderBytes:    16 << 10,
 		ConnState:         newConnLimit(n.bounds.Connections, n.log).note,
 		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
@@ -111,12 +127,12 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		}
 	})
 	// An invocation has the time for one delivery and what is recorded after it.
-	timeout := n.cfg.DeliveryTimeout + 20*time.Second
+	timeout := n.cfg.DeliveryTimeout + bounds.NodeAfterCall
 	for name, queue := range map[string]relay.Queue{"events": n.backend.events, "retries": n.backend.retries} {
 		workers.Go(func() {
 			err := poller.Run(work, poller.Config{
 				Queue: queue, Name: name, Handle: n.dispatcher.Handle, Timeout: timeout,
-				Visibility: timeout + 10*time.Second, Drain: n.cfg.DeliveryTimeout + 2*time.Second, Log: n.log,
+				Visibility: timeout + bounds.NodeHidden, Drain: n.cfg.DeliveryTimeout + bounds.NodeDrain, Log: n.log,
 			})
 			if err != nil {
 				failed <- err
@@ -143,7 +159,7 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		err = fmt.Errorf("stop serving: %w", serr)
 	}
 	workers.Wait()
-	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), bounds.NodeFlush)
 	defer cancelFlush()
 	n.dispatcher.Flush(flush)
 	n.refusals.Flush(flush, time.Now())

@@ -11,7 +11,7 @@ import (
 
 func TestWhatStrangersSendDoesNotSteerTheTerminal(t *testing.T) {
 	var out bytes.Buffer
-	l := &listener{out: &out, prefix: "Rivya", status: 200, done: make(chan struct{})}
+	l := &listener{view: view{out: &out}, prefix: "Rivya", respond: []int{200}, done: make(chan struct{})}
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"type":"\u001b]0;owned\u0007\nforged line","x":"\u009b2J\u202e"}`))
 	r.Header["Rivya-Webhook-Id"] = []string{"evt_\x9b2J"}
 	l.ServeHTTP(httptest.NewRecorder(), r)

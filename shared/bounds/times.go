@@ -42,6 +42,23 @@ const (
 	RepairWalk     = 4 * time.Minute
 	RepairFunction = RepairWalk + 15*time.Second
 
+	// One node: how long a caller may take for the headers of a call, for all of it,
+	// and to take the answer, and how long a connection may be idle.
+	NodeHeaders = 10 * time.Second
+	NodeRead    = 30 * time.Second
+	NodeWrite   = 30 * time.Second
+	NodeIdle    = 2 * time.Minute
+	// NodeAfterCall is what an invocation has besides the delivery timeout, and
+	// NodeHidden how much longer its messages are hidden.
+	NodeAfterCall = 20 * time.Second
+	NodeHidden    = 10 * time.Second
+	// NodeDrain is what a stop waits for batches besides the delivery timeout, and
+	// NodeFlush what counters have after that.
+	NodeDrain = 3 * time.Second
+	NodeFlush = 2 * time.Second
+	// Ready is how long the store and the queues may take to be called ready.
+	Ready = 2 * time.Second
+
 	// longestDelivery is the longest delivery timeout that can be set.
 	longestDelivery = 30 * time.Second
 )

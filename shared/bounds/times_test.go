@@ -22,6 +22,11 @@ func TestEveryStepEndsBeforeWhatItIsPartOf(t *testing.T) {
 		"what follows a call":                 {Record + Send + Hide + LastWords, StartMargin},
 		"the longest call and what follows":   {longestDelivery + StartMargin, DispatcherFunction},
 		"a gateway's patience with the api":   {APIFunction, 30 * time.Second},
+		"a call's headers on one node":        {NodeHeaders, NodeRead},
+		"a management call on one node":       {APICall + spoken, NodeWrite},
+		"what follows a call on one node":     {StartMargin, NodeAfterCall},
+		"a record of a node that stops":       {Record, NodeDrain},
+		"a look whether a node is ready":      {Ready + spoken, NodeWrite},
 		"a connection and an answer together": {Connect + Answer, Record},
 	} {
 		if c.part > c.whole {

@@ -54,7 +54,7 @@ func InLambda(lookup func(string) (string, bool)) (Metrics, bool) {
 // the logger's level the metrics alone are written, without what else the line
 // says, since a lost line would be a lost metric. l needs a clock and a JSON logger that is in no group.
 func (l *Log) WithMetrics(m Metrics) *Log {
-	return &Log{logger: l.logger, now: l.now, metrics: &m, classes: &classes{seen: map[Count][]string{}}}
+	return &Log{logger: l.logger, now: l.now, metrics: &m, classes: &classes{seen: map[Count][]string{}}, sink: l.sink}
 }
 
 // ClassMetric returns the name under which a class of a count is written, in

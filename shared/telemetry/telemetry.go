@@ -60,6 +60,7 @@ type Log struct {
 	now     func() time.Time
 	metrics *Metrics
 	classes *classes
+	sink    Sink // nil: none
 }
 
 // New returns a Log that writes to logger.
@@ -177,6 +178,9 @@ func (l *Line) End(ctx context.Context, level slog.Level) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.log.sink != nil {
+		l.feed(l.log.sink)
+	}
 	if l.log.metrics != nil && len(l.counts)+len(l.measures) > 0 {
 		l.log.writeMetrics(ctx, level, l)
 		return
