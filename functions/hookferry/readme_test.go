@@ -14,18 +14,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// readmeCommands returns the shell commands of the README from one heading to
-// another.
-func readmeCommands(t testing.TB, from, to string) (commands []string) {
+// readmeCommands returns the shell commands of a page from one heading on to
+// another; an empty heading is the page's beginning or end.
+func readmeCommands(t testing.TB, page, from, to string) (commands []string) {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "\n"+from+"\n")
-	section, _, ok2 := strings.Cut(rest, "\n"+to+"\n")
-	if !ok || !ok2 {
-		t.Fatalf("the README has no %q before a %q", from, to)
+	section, ok := string(text), true
+	if from != "" {
+		_, section, ok = strings.Cut(section, "\n"+from+"\n")
+	}
+	if to != "" && ok {
+		section, _, ok = strings.Cut(section, "\n"+to+"\n")
+	}
+	if !ok {
+		t.Fatalf("%s has no %q before a %q", page, from, to)
 	}
 	for i, block := range strings.Split(section, "```") {
 		code, isShell := strings.CutPrefix(block, "sh\n")
@@ -41,8 +46,8 @@ func readmeCommands(t testing.TB, from, to string) (commands []string) {
 	return commands
 }
 
-// TestTheCallsOfTheREADME makes the calls of "Use it", "Connect Rivya" and
-// "Connect Sivi" in order and as they stand there, with addresses of this machine
+// TestTheCallsOfTheREADME makes the calls of "Use it" and of the guides to Rivya
+// and Sivi in order and as they stand there, with addresses of this machine
 // for those of the internet, and for each … what a person copies from an answer.
 func TestTheCallsOfTheREADME(t *testing.T) {
 	t.Parallel()
@@ -57,9 +62,18 @@ func TestTheCallsOfTheREADME(t *testing.T) {
 
 	var endpoint, source, ingest, exports string
 	var answers []string
-	for _, command := range readmeCommands(t, "## Use it", "## Run it for real") {
-		if strings.Contains(command, "bin/hookferry") {
+	commands := slices.Concat(readmeCommands(t, "README.md", "## Use it", "## Run it for real"),
+		readmeCommands(t, "shared/receiver/README.md", "", ""), readmeCommands(t, "shared/sivi/README.md", "", ""))
+	for _, command := range commands {
+		if strings.HasPrefix(command, "go build ") || strings.HasPrefix(command, "bin/hookferry dev ") {
 			continue // this relay is running
+		}
+		if line, ok := strings.CutPrefix(command, "bin/hookferry "); ok {
+			line = strings.ReplaceAll(line, ".hookferry", filepath.Join(dir, ".hookferry"))
+			if said := output(t, nil, strings.Fields(line)...); strings.Count(said, "\n") < 2 {
+				t.Errorf("%s\nsays %s", command, said)
+			}
+			continue
 		}
 		command = strings.NewReplacer(
 			"http://127.0.0.1:8080", r.API,
@@ -126,5 +140,20 @@ func TestTheCallsOfTheREADME(t *testing.T) {
 	}
 	if !slices.Equal(api.webhooks, []string{ingest}) {
 		t.Errorf("Sivi was told to call %q, want %s", api.webhooks, ingest)
+	}
+}
+
+// The first commands of the README are those that a stranger types first.
+func TestTheREADMEBeginsWithWhatToType(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(text), "# Hookferry\n\n```sh\ngo run ./functions/hookferry try ") || !strings.Contains(string(text[:300]), "\nmake test ") {
+		t.Errorf("it begins with %.300s", text)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil || !strings.Contains(string(makefile), "\ntest: ##") {
+		t.Errorf("make has no target test: %v", err)
 	}
 }
