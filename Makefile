@@ -96,4 +96,10 @@ build: ## build the Lambdas (arm64, same bytes each time) and the program
 	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="$(LDFLAGS)" -o build/$$f/bootstrap ./functions/$$f || exit 1; done
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o bin/hookferry ./functions/hookferry
 
+VERSION ?= v0.0.0-devel
+
+.PHONY: release
+release: ## build the program for five platforms into dist/VERSION, with checksums, SBOM and notices
+	@GO=$(GO) .ci/release $(VERSION)
+
 -include infra/infra.mk
