@@ -20,6 +20,7 @@ type alarm struct {
 	of        measured
 	threshold float64 // the first value that is bad
 	periods   int
+	loss      bool // it means that something is being lost
 	bad       int  // how many of the periods; 0: all
 	below     bool // bad is under the threshold, and no data is bad too
 }
@@ -40,9 +41,9 @@ func (s *stack) alarmList() []alarm {
 	}
 	list := []alarm{
 		{name: "events-dead-letters", id: "EventsDeadLetters", says: "Events could not be processed and wait in the dead-letter queue",
-			of: s.queue("events-dead", "ApproximateNumberOfMessagesVisible"), threshold: 1, periods: 1},
+			of: s.queue("events-dead", "ApproximateNumberOfMessagesVisible"), threshold: 1, periods: 1, loss: true},
 		{name: "retries-dead-letters", id: "RetriesDeadLetters", says: "Retries could not be processed and wait in the dead-letter queue",
-			of: s.queue("retries-dead", "ApproximateNumberOfMessagesVisible"), threshold: 1, periods: 1},
+			of: s.queue("retries-dead", "ApproximateNumberOfMessagesVisible"), threshold: 1, periods: 1, loss: true},
 		{name: "events-age", id: "EventsAge", says: "Accepted events wait too long for their first attempt",
 			of: s.queue("events", "ApproximateAgeOfOldestMessage"), threshold: eventsAgeSeconds, periods: 3},
 		{name: "retries-age", id: "RetriesAge", says: "Retries wait longer than a hop takes",
@@ -50,12 +51,12 @@ func (s *stack) alarmList() []alarm {
 		{name: "overdue", id: "Overdue", says: "Deliveries were found whose next attempt is over ten minutes late",
 			of: s.count("repair", telemetry.Overdue).over(repairMinutes), threshold: 1, periods: 3, bad: 2},
 		{name: "repair-silent", id: "RepairSilent", says: "No repair walk has come to its end for a quarter of an hour",
-			of: s.count("repair", telemetry.RepairWalks).over(3 * repairMinutes), threshold: 1, periods: 1, below: true},
+			of: s.count("repair", telemetry.RepairWalks).over(3 * repairMinutes), threshold: 1, periods: 1, below: true, loss: true},
 		{name: "provider-refused", id: "ProviderRefused", says: "A provider's call was refused by our fault; Sivi calls only once",
 			of: formula{"FILL(failed, 0) + FILL(busy, 0) + FILL(gateway, 0)", "refused", map[string]series{
 				"failed": s.count("receiver", telemetry.ServerErrors), "busy": s.ours("receiver", telemetry.ClassMetric(telemetry.Rejected, "busy")),
 				"gateway": {namespace: gatewayNamespace, name: s.gatewayRefused(), statistic: "Sum"}}, 1},
-			threshold: 1, periods: 1},
+			threshold: 1, periods: 1, loss: true},
 	}
 	for _, f := range functions {
 		if f.name == "repair" {
@@ -126,6 +127,9 @@ func (s *stack) addAlarms() {
 	}
 	s.addBudget()
 	for _, a := range s.alarmList() {
+		if s.p.Watch == watchLoss && !a.loss {
+			continue
+		}
 		props := &awscloudwatch.AlarmProps{
 			AlarmName:          s.name(a.name),
 			AlarmDescription:   jsii.String(a.says + ". What to do: infra/README.md, section " + a.name),

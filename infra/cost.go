@@ -20,12 +20,13 @@ import (
 // discounts. Requests, units, traces and calls are for a million.
 var price = struct {
 	httpAPI, lambdaRequests, lambdaGBSecond, sqsRequests float64
+	sqsGroup                                             float64
 	writeUnits, readUnits, storageGB, recoveryGB         float64
 	logsGB, logsStoredGB, egressGB, traces               float64
 	metric, alarmMetric, dashboard, insightRule          float64
 	insightEvents, secret, secretCalls                   float64
 }{
-	httpAPI: 1.00, lambdaRequests: 0.20, lambdaGBSecond: 0.0000133334, sqsRequests: 0.40,
+	httpAPI: 1.00, lambdaRequests: 0.20, lambdaGBSecond: 0.0000133334, sqsRequests: 0.40, sqsGroup: 0.10,
 	writeUnits: 0.625, readUnits: 0.125, storageGB: 0.25, recoveryGB: 0.20,
 	logsGB: 0.50, logsStoredGB: 0.03, egressGB: 0.09, traces: 5.00,
 	metric: 0.30, alarmMetric: 0.10, dashboard: 3.00, insightRule: 0.50,
@@ -42,22 +43,45 @@ const (
 	logOverhead  = 26.0      // bytes that CloudWatch adds to a line
 	httpOverhead = 900.0     // bytes of request line, headers and TLS records of a delivery
 	pollsAMonth  = 650_000.0 // of an idle event source mapping
-	daysKept     = 30.0
-	logsDeflate  = 0.15 // what stored logs are compressed to
+	logsDeflate  = 0.15      // what stored logs are compressed to
+)
+
+// A plan is what a deployment has chosen that its bill depends on.
+type plan struct {
+	name         string
+	days         float64 // that events are kept
+	window       float64 // seconds for which the events lane gathers a batch
+	dispatcherMB float64
+	traceRate    float64
+	subject      bool // events are found by their subject
+}
+
+// The plans of README.md: as the parameters come, and with every switch that
+// saves.
+var (
+	defaultPlan = plan{"default", 30, 0, 512, 0.01, true}
+	leanPlan    = plan{"lean", 7, 1, 256, 0, false}
 )
 
 // load is how events come: how many share a batch, and how often an endpoint or
 // account is new to a dispatcher's cache.
 type load struct {
-	name  string
 	batch float64
 	miss  float64
 }
 
-var (
-	busy   = load{"batches of 10", 10, 0.1}
-	sparse = load{"one at a time", 1, 1}
-)
+// receiveMS is how long a receive of Lambda's poller takes: without a window a
+// batch has what has come meanwhile.
+const receiveMS = 20.0
+
+// at is the load of events that come at an even rate a second.
+func (p plan) at(rate float64) load {
+	l := load{batch: min(10, max(1, rate*max(receiveMS/1000, p.window)))}
+	// A dispatcher, of as many as the rate keeps at work, asks again after 5 s.
+	busy := max(1, rate*(endpointMS+overheadMS)/1000/l.batch)
+	l.miss = 1 / (1 + 5*rate/busy)
+	return l
+}
 
 // A cost is dollars for a million events, or a month, by part.
 type cost struct {
@@ -166,26 +190,33 @@ func memoryGB(name string) float64 {
 
 // perMillion is what a million events cost that a provider sends, one endpoint
 // gets, and the first attempt delivers.
-func perMillion(s sizes, l load) []cost {
+func perMillion(s sizes, p plan, rate float64) []cost {
 	const million, gb = 1e6, 1e9
+	l := p.at(rate)
 	sqs := math.Ceil(s.message/65536) + // the send
 		math.Ceil(l.batch*s.message/65536)/l.batch + // the receive
 		1/l.batch // the delete
+	subject := 0.0
+	if p.subject {
+		subject = 1
+	}
 	writes := s.writes() + 0.05 + 0.95*l.miss // a counter's write, at most one in 5 s for an endpoint
 	reads := l.miss * (0.5 + 0.5 + 0.5)       // source, endpoints, counters
-	logs := gatewayLine + acceptLine() + dispatchLine(int(l.batch))/l.batch
+	logs := gatewayLine + acceptLine() + dispatchLine(int(math.Round(l.batch)))/l.batch
 	return []cost{
 		{"HTTP API requests", price.httpAPI},
 		{"Lambda requests", price.lambdaRequests * (1 + 1/l.batch)},
 		{"Lambda time, receiver", acceptMS / 1000 * memoryGB("receiver") * price.lambdaGBSecond * million},
-		{"Lambda time, dispatcher", (endpointMS + overheadMS) / 1000 / l.batch * memoryGB("dispatcher") * price.lambdaGBSecond * million},
+		{"Lambda time, dispatcher", (endpointMS + overheadMS) / 1000 / l.batch * p.dispatcherMB / 1024 * price.lambdaGBSecond * million},
 		{"SQS requests", sqs * price.sqsRequests},
+		{"SQS fair queue, on the send", price.sqsGroup},
 		{"DynamoDB writes", writes * price.writeUnits},
+		{"Its look-up by subject", subject * price.writeUnits},
 		{"DynamoDB reads", reads * price.readUnits},
-		{"Storage for 30 days", s.stored() * million / gb * daysKept / 30 * price.storageGB},
-		{"Its recovery", s.stored() * million / gb * daysKept / 30 * price.recoveryGB},
+		{"Storage while it is kept", s.stored() * million / gb * p.days / 30 * price.storageGB},
+		{"Its recovery", s.stored() * million / gb * p.days / 30 * price.recoveryGB},
 		{"Logs and metrics in them", logs * million / gb * (price.logsGB + logsDeflate*price.logsStoredGB)},
-		{"X-Ray at 1 %", 0.01 * (1 + 1/l.batch) * price.traces},
+		{"X-Ray", p.traceRate * (1 + 1/l.batch) * price.traces},
 		{"Egress", (s.body + httpOverhead) * million / gb * price.egressGB},
 	}
 }
@@ -203,16 +234,38 @@ func perMillionFailures() []cost {
 	}
 }
 
+// hanging is what a million attempts cost more whose endpoint does not answer
+// within the default delivery timeout: the dispatcher waits, for a full batch at
+// once or for one alone.
+func hanging(batch float64) float64 {
+	return 10.0 / batch * memoryGB("dispatcher") * price.lambdaGBSecond * 1e6
+}
+
+// openItemBytes is what an event takes on the table, besides, that was not
+// delivered at once.
+const openItemBytes = 380
+
+// walked is what the repair walk costs in a month for a million such events: it
+// reads them, eventually consistent, at each walk for as long as they are kept.
+func walked() float64 {
+	walks := 30.4 * 24 * 60 / repairMinutes
+	return walks * 1e6 * openItemBytes / 4096 / 2 * price.readUnits / 1e6
+}
+
 // idle is what a deployment costs in a month without an event. The alarms are
 // counted by the metrics they look at, as they are billed.
-func idle(alarmMetrics int) []cost {
+func idle(alarmMetrics int, watch string) []cost {
 	repairs := 30.4 * 24 * 60 / repairMinutes
+	dashboard, rule := price.dashboard, price.insightRule
+	if watch == watchLoss {
+		dashboard, rule = 0, 0
+	}
 	return []cost{
 		{"Polling of two queues", 2 * pollsAMonth / 1e6 * price.sqsRequests},
 		{"Alarms", float64(alarmMetrics) * price.alarmMetric},
-		{"Dashboard", price.dashboard},
+		{"Dashboard", dashboard},
 		{"Keyring secret", price.secret},
-		{"Contributor Insights rule", price.insightRule},
+		{"Contributor Insights rule", rule},
 		{"Repair walk: invocations", repairs * (price.lambdaRequests/1e6 + 0.1*memoryGB("repair")*price.lambdaGBSecond)},
 		{"Repair walk: reads", repairs * 64 / 1e6 * price.readUnits},
 		{"Metrics of our own", 0},

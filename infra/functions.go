@@ -180,7 +180,7 @@ func (s *stack) addFunction(f function, environment map[string]*string) awslambd
 		Architecture: awslambda.Architecture_ARM_64(),
 		Handler:      jsii.String("bootstrap"),
 		Code:         awslambda.Code_FromAsset(jsii.String(filepath.Join(s.p.Assets, f.name)), nil),
-		MemorySize:   jsii.Number(f.memory),
+		MemorySize:   jsii.Number(s.memory(f)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(f.timeout)),
 		// The role is whole: nothing that the library would add belongs in it.
 		Role:        r.WithoutPolicyUpdates(nil),
@@ -206,6 +206,14 @@ func (s *stack) addFunction(f function, environment map[string]*string) awslambd
 		props.RecursiveLoop = awslambda.RecursiveLoop_ALLOW
 	}
 	return awslambda.NewFunction(s.Stack, jsii.String(id), props)
+}
+
+// memory is a function's, in MB.
+func (s *stack) memory(f function) float64 {
+	if f.name == "dispatcher" {
+		return float64(s.p.DispatcherMemory)
+	}
+	return f.memory
 }
 
 func describe(f function, revision string) string {
@@ -265,7 +273,7 @@ func (s *stack) addMappings() {
 		batch, window float64
 		concurrency   int
 	}{
-		{"EventsMapping", "events", 10, 0, s.p.EventsConcurrency},
+		{"EventsMapping", "events", 10, float64(s.p.EventsWindow), s.p.EventsConcurrency},
 		{"RetriesMapping", "retries", 100, 1, s.p.RetriesConcurrency},
 	} {
 		awslambda.NewEventSourceMapping(s.Stack, jsii.String(m.id), &awslambda.EventSourceMappingProps{

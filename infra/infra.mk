@@ -26,6 +26,11 @@ synth: build infra/node_modules/.stamp ## write the CloudFormation template of S
 	$(CDK) synth --quiet -c stage=$(STAGE) $(ARGS)
 	@echo "infra/cdk.out/Hookferry-$(STAGE).template.json"
 
+.PHONY: package
+package: synth ## write a plain template of STAGE and the functions' archives to dist/cloudformation
+	$(GO) run ./infra/pack -template infra/cdk.out/Hookferry-$(STAGE).template.json -out dist/cloudformation
+	@echo "dist/cloudformation/template.json"
+
 .PHONY: bootstrap
 bootstrap: infra/node_modules/.stamp ## prepare an AWS account and region for the CDK, once
 	$(CDK) bootstrap -c stage=$(STAGE) $(ARGS)

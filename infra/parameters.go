@@ -28,6 +28,9 @@ type Parameters struct {
 	AlarmEmail         string // empty: no subscription
 	EventsConcurrency  int
 	RetriesConcurrency int
+	EventsWindow       int // seconds
+	DispatcherMemory   int // MB
+	Watch              string
 	InboundRate        int
 	InboundBurst       int
 	ManagementRate     int
@@ -80,6 +83,9 @@ var parameters = []parameter{
 	{"logRetentionDays", "30", "how long logs are kept, one of the periods that CloudWatch has; audit lines stay 400 days", logDays},
 	{"eventsConcurrency", "50", "dispatchers for first attempts at a time, 2 to 1,000", whole(func(p *Parameters) *int { return &p.EventsConcurrency }, 2, 1000)},
 	{"retriesConcurrency", "20", "dispatchers for retries at a time, 2 to 1,000", whole(func(p *Parameters) *int { return &p.RetriesConcurrency }, 2, 1000)},
+	{"eventsWindow", "0", "seconds for which the events lane gathers a batch, 0 to 5: fewer and fuller invocations, and each first attempt up to so much later", whole(func(p *Parameters) *int { return &p.EventsWindow }, 0, 5)},
+	{"dispatcherMemory", "512", "MB of the dispatcher, 256 to 3008: half of them halve what waiting for endpoints costs, and leave less for many calls at once", whole(func(p *Parameters) *int { return &p.DispatcherMemory }, 256, 3008)},
+	{"watch", watchFull, "full: all alarms, the dashboard and the insight rule; loss: the alarms that mean loss alone, so that lateness and failing endpoints ring no more", watching},
 	{"inboundRate", "2000", "provider calls and publishes a second", whole(func(p *Parameters) *int { return &p.InboundRate }, 1, 1_000_000)},
 	{"inboundBurst", "2000", "and at once", whole(func(p *Parameters) *int { return &p.InboundBurst }, 1, 1_000_000)},
 	{"managementRate", "100", "management calls a second; never more than inboundRate", whole(func(p *Parameters) *int { return &p.ManagementRate }, 1, 1_000_000)},
@@ -284,6 +290,20 @@ func protection(p *Parameters, v string) error {
 	default:
 		return fmt.Errorf("%q is not true, false or auto", v)
 	}
+	return nil
+}
+
+// The values of the parameter watch.
+const (
+	watchFull = "full"
+	watchLoss = "loss"
+)
+
+func watching(p *Parameters, v string) error {
+	if v != watchFull && v != watchLoss {
+		return fmt.Errorf("%q is neither %s nor %s", v, watchFull, watchLoss)
+	}
+	p.Watch = v
 	return nil
 }
 

@@ -106,7 +106,7 @@ func TestFunctionsAreSmallQuietAndTraced(t *testing.T) {
 		for _, f := range functions {
 			fn := tpl.function(t, f.name)
 			for path, want := range map[string]any{
-				"Runtime": "provided.al2023", "Architectures.0": "arm64", "Handler": "bootstrap", "MemorySize": f.memory, "Timeout": f.timeout,
+				"Runtime": "provided.al2023", "Architectures.0": "arm64", "Handler": "bootstrap", "MemorySize": map[bool]float64{true: 1024, false: f.memory}[prod && f.name == "dispatcher"], "Timeout": f.timeout,
 				"LoggingConfig.LogFormat": "JSON", "LoggingConfig.SystemLogLevel": "WARN", "LoggingConfig.ApplicationLogLevel": "TRACE",
 				"VpcConfig": nil, "TracingConfig.Mode": map[bool]any{false: "Active"}[prod],
 				"RecursiveLoop":                map[bool]any{true: "Allow"}[f.name == "dispatcher"],
@@ -140,7 +140,7 @@ func TestMappingsReportSingleFailuresInBatchesThatLambdaTakes(t *testing.T) {
 		prod := stageOf(tpl) == "prod"
 		want := map[string][3]float64{"events": {10, 0, 50}, "retries": {100, 1, 20}}
 		if prod {
-			want = map[string][3]float64{"events": {10, 0, 500}, "retries": {100, 1, 100}}
+			want = map[string][3]float64{"events": {10, 1, 500}, "retries": {100, 1, 100}}
 		}
 		for id, m := range tpl.of("AWS::Lambda::EventSourceMapping") {
 			name := tpl.Resources[getAtt(m.at("EventSourceArn"))].at("QueueName").(string)

@@ -73,6 +73,9 @@ func (s *stack) addQueries() {
 			LogGroupNames: &groups,
 		})
 	}
+	if s.p.Watch == watchLoss {
+		return
+	}
 	body, err := json.Marshal(map[string]any{
 		"Schema":        map[string]any{"Name": "CloudWatchLogRule", "Version": 1},
 		"LogGroupNames": []string{"/hookferry/" + s.p.Stage + "/dispatcher"},

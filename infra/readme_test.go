@@ -69,35 +69,46 @@ func generated(t *testing.T) map[string]string {
 	parts["parameters"] = strings.Replace(table([]string{"parameter", "default", "what it is"}, rows), "|---|---:|---:|", "|---|---|---|", 1)
 
 	rows = nil
-	metrics := alarmMetrics(templates(t)["defaults"])
-	monthly := idle(metrics)
-	for _, c := range monthly {
+	all, loss := templates(t)["defaults"], lossTemplate(t)
+	full, few := idle(alarmMetrics(all), watchFull), idle(alarmMetrics(loss), watchLoss)
+	for i, c := range full {
 		name := c.part
 		if name == "Alarms" {
-			name = fmt.Sprintf("Alarms (%d, on %d metrics)", len(templates(t)["defaults"].of("AWS::CloudWatch::Alarm")), metrics)
+			name = fmt.Sprintf("Alarms (%d on %d metrics; %d on %d)", len(all.of("AWS::CloudWatch::Alarm")), alarmMetrics(all), len(loss.of("AWS::CloudWatch::Alarm")), alarmMetrics(loss))
 		}
-		rows = append(rows, []string{name, dollars(c.dollars)})
+		rows = append(rows, []string{name, dollars(c.dollars), dollars(few[i].dollars)})
 	}
-	rows = append(rows, []string{"**Together**", "**" + dollars(total(monthly)) + "**"})
-	parts["idle"] = table([]string{"a month without an event", "$"}, rows)
+	rows = append(rows, []string{"**Together**", "**" + dollars(total(full)) + "**", "**" + dollars(total(few)) + "**"})
+	parts["idle"] = table([]string{"a month without an event, $", "`watch=full`", "`watch=loss`"}, rows)
 	parts["metrics"] = fmt.Sprintf("In a month in which traffic never stops, the metrics add up to %d × $%.2f = **$%.2f** whatever the volume.\n",
 		len(liveMetrics), price.metric, float64(len(liveMetrics))*price.metric)
 
 	small, large := sizesOf(sample(2048)), sizesOf(sample(16384))
-	columns := [][]cost{perMillion(small, busy), perMillion(small, sparse), perMillion(large, busy), perMillion(large, sparse)}
-	rows = nil
-	for i := range columns[0] {
-		row := []string{columns[0][i].part}
-		for _, c := range columns {
-			row = append(row, dollars(c[i].dollars))
+	for name, size := range map[string]sizes{"events": small, "large": large} {
+		var columns [][]cost
+		head := []string{"a million events, $"}
+		for _, p := range []plan{defaultPlan, leanPlan} {
+			for _, rate := range rates {
+				columns = append(columns, perMillion(size, p, rate))
+				head = append(head, p.name+", "+number(rate)+"/s")
+			}
 		}
-		rows = append(rows, row)
+		rows = nil
+		for i := range columns[0] {
+			row := []string{columns[0][i].part}
+			for _, c := range columns {
+				row = append(row, dollars(c[i].dollars))
+			}
+			rows = append(rows, row)
+		}
+		sum := []string{"**Together**"}
+		for _, c := range columns {
+			sum = append(sum, "**"+dollars(total(c))+"**")
+		}
+		parts[name] = table(head, append(rows, sum))
 	}
-	sum := []string{"**Together**"}
-	for _, c := range columns {
-		sum = append(sum, "**"+dollars(total(c))+"**")
-	}
-	parts["events"] = table([]string{"a million events", "2 KB, busy", "2 KB, sparse", "16 KB, busy", "16 KB, sparse"}, append(rows, sum))
+	parts["hanging"] = fmt.Sprintf("An endpoint that hangs until the delivery timeout costs the dispatcher's waiting besides: $%.2f for a million such attempts in full batches, $%.2f for each alone. The repair walk reads what was not delivered at once, at each walk: $%.1f a month for each million of such events that are kept.\n",
+		hanging(10), hanging(1), walked())
 	parts["sizes"] = fmt.Sprintf("The 2 KB body is %s bytes, %s as a message and %s write units with its row and attempt; the 16 KB body %s, %s and %s. An accepted event's metrics line is %s bytes, a dispatcher's line for ten %s.\n",
 		number(small.body), number(small.message), number(small.writes()), number(large.body), number(large.message), number(large.writes()), number(acceptLine()), number(dispatchLine(10)))
 
@@ -148,11 +159,7 @@ func generated(t *testing.T) map[string]string {
 			row = append(row, fmt.Sprintf("%s (%s)", first.name, number(first.perSecond)), strings.Join(moves, "; "))
 		}
 		month := rate * 3600 * 24 * 30.4 / 1e6
-		load := busy
-		if rate < 100 {
-			load = sparse
-		}
-		row = append(row, number(month*total(perMillion(small, load))))
+		row = append(row, number(month*total(perMillion(small, defaultPlan, rate))))
 		rows = append(rows, row)
 	}
 	parts["scale"] = strings.Replace(table([]string{"events/s", "first bound at 2 KB", "what to move, in order", "first bound at 16 KB", "what to move, in order", "$ a month at 2 KB"}, rows), "|---:|---:|---:|---:|---:|", "|---|---|---|---|---:|", 1)
@@ -160,6 +167,52 @@ func generated(t *testing.T) map[string]string {
 }
 
 const readme = "README.md"
+
+// rates are the columns of the tables, in events a second.
+var rates = []float64{1, 10, 100, 1000}
+
+// lossTemplate is the deployment that watches for loss alone.
+func lossTemplate(t *testing.T) template {
+	t.Helper()
+	_, tpl, err := synth(t, map[string]any{"watch": watchLoss})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tpl
+}
+
+// TestTheBillDoesNotGrow holds what a 2 KB event to one endpoint costs, by the
+// requests, units and bytes that are counted from the code.
+func TestTheBillDoesNotGrow(t *testing.T) {
+	small := sizesOf(sample(2048))
+	for _, c := range []struct {
+		p    plan
+		rate float64
+		most float64
+	}{{defaultPlan, 100, 8.70}, {defaultPlan, 1, 10.90}, {leanPlan, 100, 5.55}, {leanPlan, 1, 7.90}} {
+		if got := total(perMillion(small, c.p, c.rate)); got > c.most {
+			t.Errorf("%s at %v a second: $%.2f, want at most $%.2f", c.p.name, c.rate, got, c.most)
+		}
+	}
+	if loads := [4]float64{defaultPlan.at(1).batch, defaultPlan.at(100).batch, defaultPlan.at(1000).batch, leanPlan.at(100).batch}; loads != [4]float64{1, 2, 10, 10} {
+		t.Errorf("batches: %v", loads)
+	}
+}
+
+func TestWatchingForLossLeavesTheAlarmsThatMeanLoss(t *testing.T) {
+	loss := lossTemplate(t)
+	got := map[string]bool{}
+	for _, a := range loss.of("AWS::CloudWatch::Alarm") {
+		got[strings.TrimPrefix(a.at("AlarmName").(string), "hookferry-dev-")] = true
+	}
+	want := map[string]bool{"events-dead-letters": true, "retries-dead-letters": true, "repair-silent": true, "provider-refused": true}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("alarms (-want +got):\n%s", diff)
+	}
+	if n := len(loss.of("AWS::CloudWatch::Dashboard")) + len(loss.of("AWS::CloudWatch::InsightRule")); n != 0 {
+		t.Errorf("%d of dashboard and insight rule", n)
+	}
+}
 
 func part(name string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)(<!-- computed: ` + name + ` -->\n).*?(<!-- end -->)`)

@@ -62,7 +62,9 @@ func NewStack(app awscdk.App, p Parameters) awscdk.Stack {
 	s.addRoutes()
 	s.addAlarms()
 	s.addQueries()
-	s.addDashboard()
+	if p.Watch == watchFull {
+		s.addDashboard()
+	}
 	s.addOutputs()
 	return s.Stack
 }
@@ -110,8 +112,16 @@ func (s *stack) addOutputs() {
 		out(id+"QueueUrl", "The queue "+name, s.lanes[name].queue.QueueUrl())
 		out(id+"DeadLettersUrl", "What the queue "+name+" gave up", s.lanes[name].dead.QueueUrl())
 	}
+	if s.p.Watch == watchLoss {
+		s.addFirstKey(out)
+		return
+	}
 	out("DashboardUrl", "Is it healthy", jsii.Sprintf("https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#dashboards/dashboard/%s",
 		region, region, s.dashboardName()))
+	s.addFirstKey(out)
+}
+
+func (s *stack) addFirstKey(out func(id, description string, value *string)) {
 	out("FirstKey", "How to make the first API key, with credentials of this account", jsii.String(
-		fmt.Sprintf("AWS_REGION=%s go run ./functions/hookferry keys create -table %s -account NAME -scopes all", region, s.firstTable())))
+		fmt.Sprintf("AWS_REGION=%s go run ./functions/hookferry keys create -table %s -account NAME -scopes all", *s.Region(), s.firstTable())))
 }

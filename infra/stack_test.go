@@ -169,7 +169,7 @@ var (
 		"keepDefaultName": "false", "budgetUSD": "500", "alarmEmail": "oncall@example.com", "retentionDays": "90", "logRetentionDays": "60", "retrySchedule": "0s,30s,10m", "deliveryTimeout": "15s",
 		"connectTimeout": "2s", "headerPrefix": "Acme", "siviBaseUrl": "https://sivi.example.com/api/prod/v2", "failingAfter": "48h", "expectFirst": "5m",
 		"expectGiveUp": "12h", "endpointLimit": "50", "shards": "16", "logLevel": "debug", "subjectLookup": "false", "eventsConcurrency": "500", "retriesConcurrency": "100",
-		"inboundRate": "10000", "inboundBurst": "5000", "managementRate": "500", "managementBurst": "1000", "deletionProtection": "true",
+		"eventsWindow": "1", "dispatcherMemory": "1024", "watch": "full", "inboundRate": "10000", "inboundBurst": "5000", "managementRate": "500", "managementBurst": "1000", "deletionProtection": "true",
 		"warmWrites": "20000", "warmReads": "30000", "firstDeployment": "false", "tableName": "hookferry-prod-table", "receiverReserved": "200", "apiReserved": "50", "traceRate": "0", "tags": "team=relay,cost=42", "revision": "keyring-2",
 	}
 )

@@ -18,9 +18,14 @@ func TestRehearsal(t *testing.T) {
 	e.bootstrapped(t)
 	built := build(t, withLoopback(nil), "api", "receiver", "dispatcher", "repair")
 	tpl := e.upload(t, shimmed(t, readTemplate(t)), built, "now")
+	if !t.Run("a first deployment that fails late, and then works", func(t *testing.T) { e.failsLate(t, tpl) }) {
+		t.FailNow()
+	}
 	w := newWorld(t, e, tpl)
 	w.furnish(t)
 	t.Run("a signed call in, a verified delivery out, a retry and a replay", w.mainPath)
+	t.Run("an update under traffic, and back", func(t *testing.T) { w.update(t, built) })
+	t.Run("each action of each role is needed, and no other", w.permissions)
 }
 
 // verified says what is wrong with a delivery of an event: its signature, body

@@ -72,7 +72,7 @@ var shims = []shim{
 		}
 		return n
 	}},
-	{"emulator: takes an alarm of one metric in the plain form alone, and none of a formula; drill c evaluates all alarms itself", func(tpl template) int {
+	{"emulator: takes an alarm of one metric in the plain form alone, and none of a formula; TestEachAlarmIsSilentOnAHealthyDayAndRingsAtItsTrouble evaluates all of them", func(tpl template) int {
 		n := 0
 		for id, r := range tpl.of("AWS::CloudWatch::Alarm") {
 			if properties(r)["Metrics"] != nil {
@@ -124,6 +124,16 @@ var shims = []shim{
 				n++
 			}
 		})
+		return n
+	}},
+	{"emulator: an update ends invocations that are under way, which AWS lets finish; what they held comes again after 60 s, not 360", func(tpl template) int {
+		n := 0
+		for _, r := range tpl.of("AWS::SQS::Queue") {
+			if properties(r)["VisibilityTimeout"] == 360.0 {
+				properties(r)["VisibilityTimeout"] = 60
+				n++
+			}
+		}
 		return n
 	}},
 	{"rehearsal: the schedule runs each minute, not each five, so that nobody waits", func(tpl template) int {
