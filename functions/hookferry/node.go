@@ -78,12 +78,17 @@ func newMeasuredNode(cfg config.Config, b backend, keys *seal.Keyring, logger, a
 		ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp, MaxCalls: n.bounds.Calls,
 		Retention: cfg.Retention, Now: time.Now, Log: n.log,
 	})
+	var usage relay.UsageStore
+	if counts, ok := b.store.(relay.UsageStore); ok {
+		usage = cache.WrapUsage(counts, cache.TTL, time.Now)
+	}
 	n.refusals = receiver.NewRefusals(n.store)
 	ingest := receiver.New(receiver.Config{
-		Refusals: n.refusals,
-		Sources:  n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
+		Refusals: n.refusals, Usage: usage, Limit: cfg.AccountLimit.Times(2),
+		Sources: n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
 	})
 	manage := api.New(api.Config{
+		Usage: usage, Limit: cfg.AccountLimit,
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
 		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
 		Now: time.Now, Log: n.log, Audit: audit,

@@ -39,6 +39,10 @@ type Config struct {
 	PublicURL string
 	// EndpointLimit is how many live endpoints an account may have; 0: 100.
 	EndpointLimit int
+	// Usage tells how much is kept of an account's events, and Limit how much may
+	// be before its events are not published any more; nil: there is no bound.
+	Usage relay.UsageStore
+	Limit relay.Usage
 	// ExpectFirst is when Sivi is first asked for an expected request, counted
 	// from its registration; 0: 10 minutes. ExpectGiveUp is when for the last
 	// time; 0: 24 hours.

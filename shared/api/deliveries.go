@@ -84,6 +84,9 @@ func (s *server) testEndpoint(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := s.room(c); err != nil {
+		return answer{}, err
+	}
 	m, err := s.making(c, o, c.route(), relay.NewID(relay.EventPrefix, c.now))
 	if err != nil {
 		return answer{}, err

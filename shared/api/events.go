@@ -221,6 +221,9 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	if body := events.Body(ev.ID, ev.Type, ev.CreatedAt, data); len(body) > relay.MaxPayload {
 		return answer{}, tooLarge()
 	}
+	if err := s.room(c); err != nil {
+		return answer{}, err
+	}
 	m, err := s.making(c, o, publishRoute, ev.ID)
 	if err != nil {
 		return answer{}, err
@@ -230,6 +233,25 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	ev.ID, ev.CreatedAt = m.id, m.at
 	ev.Payload = relay.NewPayload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
 	return s.accept(c, ev)
+}
+
+// room fails if the account keeps as many events as it may. A repeat under an
+// Idempotency-Key is refused as well: else a key would be a way round.
+func (s *server) room(c *call) error {
+	if s.Usage == nil {
+		return nil
+	}
+	u, err := s.Usage.Usage(c.ctx(), c.account())
+	if err != nil {
+		return fmt.Errorf("read usage: %w", err)
+	}
+	if !u.Within(s.Limit) {
+		return &relay.Error{
+			Kind:   relay.KindLimitExceeded,
+			Detail: fmt.Sprintf("The account has %d events of %d bytes on record, which is its limit. They age out after the retention time.", u.Events, u.Bytes),
+		}
+	}
+	return nil
 }
 
 // accept puts the event on the queue, which is its acceptance, and answers it.

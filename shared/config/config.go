@@ -27,11 +27,14 @@ type Config struct {
 	// AllowPrivateDestinations is true in dev alone.
 	AllowPrivateDestinations bool
 
-	EndpointLimit int           // live endpoints of an account
-	FailingAfter  time.Duration // nothing but failures for so long disables an endpoint
-	ExpectFirst   time.Duration // how long a Sivi request may take before it is asked for
-	ExpectGiveUp  time.Duration // after so long it is asked for no more; at least ExpectFirst
-	Shards        int           // a power of two
+	EndpointLimit int // live endpoints of an account
+	// AccountLimit is how much a node keeps of an account's events before it
+	// publishes no more; provider calls are taken up to twice that.
+	AccountLimit relay.Usage
+	FailingAfter time.Duration // nothing but failures for so long disables an endpoint
+	ExpectFirst  time.Duration // how long a Sivi request may take before it is asked for
+	ExpectGiveUp time.Duration // after so long it is asked for no more; at least ExpectFirst
+	Shards       int           // a power of two
 
 	// Effective lists every setting as NAME=value, as it is in force. None of them
 	// is a secret.

@@ -33,7 +33,7 @@ func defaults() Config {
 		RetrySchedule: relay.DefaultSchedule(), DeliveryTimeout: 10 * time.Second, ConnectTimeout: 3 * time.Second,
 		HeaderPrefix: "Rivya", SiviBaseURL: "https://connect.sivi.ai/api/prod/v2", Retention: 30 * 24 * time.Hour, SubjectLookup: true,
 		LogLevel: slog.LevelInfo, EndpointLimit: 100, FailingAfter: 5 * 24 * time.Hour, ExpectFirst: 10 * time.Minute,
-		ExpectGiveUp: 24 * time.Hour, Shards: 8,
+		ExpectGiveUp: 24 * time.Hour, Shards: 8, AccountLimit: relay.Usage{Events: 10_000_000, Bytes: 50 << 30},
 	}
 }
 
@@ -62,7 +62,7 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	set := map[string]string{
 		"RETRY_SCHEDULE": "0s,1s, 2s", "DELIVERY_TIMEOUT": "5s", "CONNECT_TIMEOUT": "500ms", "HEADER_PREFIX": "my-brand2",
 		"PUBLIC_URL": "https://hooks.example.com/base//", "SIVI_BASE_URL": " https://sivi.example.com:8443/api/ ", "RETENTION_DAYS": "7", "SUBJECT_LOOKUP": "false",
-		"LOG_LEVEL": "WARN", "ALLOW_PRIVATE_DESTINATIONS": "false", "ENDPOINT_LIMIT": "5", "FAILING_AFTER": "1h",
+		"LOG_LEVEL": "WARN", "ALLOW_PRIVATE_DESTINATIONS": "false", "ENDPOINT_LIMIT": "5", "FAILING_AFTER": "1h", "ACCOUNT_EVENTS": "7", "ACCOUNT_MIB": "2",
 		"EXPECT_FIRST": "2m", "EXPECT_GIVE_UP": "3h", "SHARDS": "16", "TABLE_NAME": "hookferry",
 		"EVENTS_QUEUE_URL":  "https://sqs.us-east-1.amazonaws.com/123456789012/events",
 		"RETRIES_QUEUE_URL": "http://127.0.0.1:4566/000000000000/retries", "EVENTS_DLQ_URL": "https://sqs.us-east-1.amazonaws.com/1/ed",
@@ -84,7 +84,7 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	want := Config{
 		RetrySchedule: relay.Schedule{0, time.Second, 2 * time.Second}, DeliveryTimeout: 5 * time.Second, ConnectTimeout: 500 * time.Millisecond,
 		HeaderPrefix: "My-Brand2", PublicURL: "https://hooks.example.com/base", SiviBaseURL: "https://sivi.example.com:8443/api",
-		Retention: 7 * 24 * time.Hour, LogLevel: slog.LevelWarn, EndpointLimit: 5, FailingAfter: time.Hour, ExpectFirst: 2 * time.Minute,
+		Retention: 7 * 24 * time.Hour, LogLevel: slog.LevelWarn, EndpointLimit: 5, AccountLimit: relay.Usage{Events: 7, Bytes: 2 << 20}, FailingAfter: time.Hour, ExpectFirst: 2 * time.Minute,
 		ExpectGiveUp: 3 * time.Hour, Shards: 16, TableName: set["TABLE_NAME"], EventsQueueURL: set["EVENTS_QUEUE_URL"],
 		RetriesQueueURL: set["RETRIES_QUEUE_URL"], EventsDLQURL: set["EVENTS_DLQ_URL"], RetriesDLQURL: set["RETRIES_DLQ_URL"],
 		SealingKeyringSecret: set["SEALING_KEYRING_SECRET"],
@@ -107,6 +107,8 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"LOG_LEVEL":                  {"verbose", "0", "information"},
 		"ALLOW_PRIVATE_DESTINATIONS": {"true", "1", "TRUE", "yes", "on", "maybe"},
 		"ENDPOINT_LIMIT":             {"0", "1001", "many"},
+		"ACCOUNT_EVENTS":             {"0", "-1", "1e6", "1000000001"},
+		"ACCOUNT_MIB":                {"0", "1GB", "1000000001"},
 		"FAILING_AFTER":              {"0s", "5d", "-1h", "8761h"},
 		"EXPECT_FIRST":               {"0s", "25h", "ten minutes"},
 		"EXPECT_GIVE_UP":             {"0s", "313h", "1m"}, // 1m: before EXPECT_FIRST

@@ -77,6 +77,24 @@ var variables = []Variable{
 		set: number(func(c *Config) *int { return &c.EndpointLimit }, 1, 1000),
 	},
 	{
+		Name: "ACCOUNT_EVENTS", Default: "10000000",
+		Meaning: "events that one node keeps of an account before it publishes no more, 1 to 10^9; providers' calls are taken up to twice that",
+		set: func(c *Config, text string) error {
+			n, err := integer(text, 1, 1_000_000_000)
+			c.AccountLimit.Events = int64(n)
+			return err
+		},
+	},
+	{
+		Name: "ACCOUNT_MIB", Default: "51200",
+		Meaning: "MiB of events' bodies that one node keeps of an account before it publishes no more, 1 to 10^9; as above",
+		set: func(c *Config, text string) error {
+			n, err := integer(text, 1, 1_000_000_000)
+			c.AccountLimit.Bytes = int64(n) << 20
+			return err
+		},
+	},
+	{
 		Name: "FAILING_AFTER", Default: "120h", Meaning: "an endpoint whose every attempt has failed for so long is disabled, 1s to 8760h",
 		set: duration(func(c *Config) *time.Duration { return &c.FailingAfter }, time.Second, 365*day),
 	},

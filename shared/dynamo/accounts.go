@@ -98,7 +98,7 @@ func accountKey(account, sk string) key { return key{"A#" + account, sk} }
 // that one which counted them all first can tell that they are still the same.
 func keysVersion(account string) key { return accountKey(account, "M#keys") }
 
-func keyItem(at key, k relay.Key) item {
+func (s *Store) keyItem(at key, k relay.Key) item {
 	it := newItem(at)
 	it.setString("i", k.ID)
 	it.setString("a", k.Account)
@@ -111,8 +111,17 @@ func keyItem(at key, k relay.Key) item {
 	it.setTime("c", k.CreatedAt)
 	it.setTime("e", k.ExpiresAt)
 	it.setTime("r", k.RevokedAt)
+	// The item is deleted when the key has been dead for the retention time.
+	for _, end := range []time.Time{k.ExpiresAt, k.RevokedAt} {
+		if !end.IsZero() {
+			it.setExpiry(end.Add(s.retention))
+		}
+	}
 	return it
 }
+
+// keepsKey reports whether a key has not been dead for the retention time.
+func (s *Store) keepsKey(it item) bool { return s.keeps(it.time("r")) && s.keeps(it.time("e")) }
 
 func keyOf(it item) relay.Key {
 	k := relay.Key{
@@ -137,7 +146,9 @@ func (s *Store) allKeys(ctx context.Context, account string) (keys []relay.Key, 
 		if err != nil || row == nil {
 			return keys, it.int("v"), err
 		}
-		keys = append(keys, keyOf(row))
+		if s.keepsKey(row) {
+			keys = append(keys, keyOf(row))
+		}
 	}
 }
 
@@ -180,7 +191,7 @@ func (s *Store) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		if live >= limit && !k.Hidden {
 			return fmt.Errorf("create key %s: %w", k.ID, relay.ErrLimit)
 		}
-		byHash, byID := keyItem(keyHashKey(k.Hash), k), keyItem(accountKey(k.Account, "K#"+k.ID), k)
+		byHash, byID := s.keyItem(keyHashKey(k.Hash), k), s.keyItem(accountKey(k.Account, "K#"+k.ID), k)
 		if k.Hidden { // its ID is taken, and finds nothing
 			byID = newItem(key{"J#" + k.Account + "#" + k.ID, "J"})
 			byHash.setExpiry(k.ExpiresAt)
@@ -203,7 +214,7 @@ func (s *Store) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, erro
 	if err != nil {
 		return relay.Key{}, fmt.Errorf("read key by hash: %w", err)
 	}
-	if it == nil {
+	if it == nil || !s.keepsKey(it) {
 		return relay.Key{}, fmt.Errorf("key by hash: %w", relay.ErrNotFound)
 	}
 	return keyOf(it), nil
@@ -215,7 +226,7 @@ func (s *Store) Key(ctx context.Context, account, id string) (relay.Key, error) 
 	if err != nil {
 		return relay.Key{}, fmt.Errorf("read key %s: %w", id, err)
 	}
-	if it == nil {
+	if it == nil || !s.keepsKey(it) {
 		return relay.Key{}, fmt.Errorf("key %s: %w", id, relay.ErrNotFound)
 	}
 	return keyOf(it), nil
@@ -230,6 +241,9 @@ func (s *Store) Keys(ctx context.Context, account string, p relay.Page) ([]relay
 	rows := s.rows(keyRange{pk: accountKey(account, "").pk, low: "K#", high: "K$", after: after, newest: true, consistent: true}, p.Limit, false)
 	var keys []relay.Key
 	next, err := page(ctx, rows, p.Limit, "k:", func(it item) bool {
+		if !s.keepsKey(it) {
+			return false
+		}
 		keys = append(keys, keyOf(it))
 		return true
 	})
@@ -264,10 +278,15 @@ func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time,
 			return relay.Key{}, fmt.Errorf("revoke key %s: %w", id, relay.ErrLastKey)
 		}
 		k.RevokedAt = relay.Millis(at)
-		cond := condition{expr: "attribute_exists(pk)", values: item{":r": numberValue(unixMillis(k.RevokedAt))}}
+		gone := item{}
+		gone.setExpiry(k.RevokedAt.Add(s.retention))
+		cond := condition{
+			expr: "attribute_exists(pk)", names: map[string]string{"#ttl": ttlAttribute},
+			values: item{":r": numberValue(unixMillis(k.RevokedAt)), ":x": gone[ttlAttribute]},
+		}
 		done, err := s.changeKeys(ctx, account, version,
-			s.transactUpdate(accountKey(account, "K#"+id), "SET r = :r", cond),
-			s.transactUpdate(keyHashKey(k.Hash), "SET r = :r", cond))
+			s.transactUpdate(accountKey(account, "K#"+id), "SET r = :r, #ttl = :x", cond),
+			s.transactUpdate(keyHashKey(k.Hash), "SET r = :r, #ttl = :x", cond))
 		if err != nil {
 			return relay.Key{}, fmt.Errorf("revoke key %s: %w", id, err)
 		}

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"hookferry/shared/relay"
 )
@@ -19,7 +20,7 @@ func sourceCount(account string) key   { return accountKey(account, "M#sources")
 // holderKey is held by the one live endpoint that has this KeyID.
 func holderKey(account, keyID string) key { return accountKey(account, "Q#"+keyID) }
 
-func endpointItem(k key, e relay.Endpoint) item {
+func endpointItem(k key, e relay.Endpoint, retention time.Duration) item {
 	it := newItem(k)
 	it.setString("i", e.ID)
 	it.setString("a", e.Account)
@@ -45,6 +46,9 @@ func endpointItem(k key, e relay.Endpoint) item {
 	it.setInt("mf", int64(e.MaxInFlight))
 	it.setInt("ro", int64(e.Rotations))
 	it.setInt("v", e.Version)
+	if e.Deleted() {
+		it.setExpiry(e.RevokedAt.Add(retention))
+	}
 	return it
 }
 
@@ -86,7 +90,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, e relay.Endpoint, limit int)
 	}
 	e.Version = 1
 	if e.Deleted() {
-		_, ok, err := s.putMarked(ctx, endpointItem(deletedEndpointKey(e.Account, e.ID), e), absent)
+		_, ok, err := s.putMarked(ctx, endpointItem(deletedEndpointKey(e.Account, e.ID), e, s.retention), absent)
 		if err == nil && !ok {
 			err = relay.ErrExists
 		}
@@ -97,7 +101,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, e relay.Endpoint, limit int)
 	}
 	writes := []txWrite{
 		{s.transactUpdate(endpointCount(e.Account), addOne, under(limit)), relay.ErrLimit},
-		{s.transactPut(endpointItem(liveEndpointKey(e.Account, e.ID), e), absent), relay.ErrExists},
+		{s.transactPut(endpointItem(liveEndpointKey(e.Account, e.ID), e, s.retention), absent), relay.ErrExists},
 	}
 	if e.KeyID != "" {
 		writes = append(writes, s.hold(e))
@@ -148,10 +152,10 @@ func (s *Store) UpdateEndpoint(ctx context.Context, e relay.Endpoint) error {
 	if moved {
 		writes = append(writes,
 			txWrite{s.transactDelete(liveEndpointKey(e.Account, e.ID), unchanged), relay.ErrConflict},
-			txWrite{s.transactPut(endpointItem(at, e), absent), relay.ErrConflict},
+			txWrite{s.transactPut(endpointItem(at, e, s.retention), absent), relay.ErrConflict},
 			txWrite{s.transactUpdate(endpointCount(e.Account), addOne, less()), nil})
 	} else if len(writes) > 0 {
-		writes = append(writes, txWrite{s.transactPut(endpointItem(at, e), unchanged), relay.ErrConflict})
+		writes = append(writes, txWrite{s.transactPut(endpointItem(at, e, s.retention), unchanged), relay.ErrConflict})
 	}
 	if len(writes) > 0 {
 		if err := s.transactAll(ctx, writes); err != nil {
@@ -159,7 +163,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, e relay.Endpoint) error {
 		}
 		return nil
 	}
-	_, ok, err := s.putMarked(ctx, endpointItem(at, e), unchanged)
+	_, ok, err := s.putMarked(ctx, endpointItem(at, e, s.retention), unchanged)
 	if err != nil {
 		return fmt.Errorf("update endpoint %s: %w", e.ID, err)
 	}
@@ -177,7 +181,7 @@ func (s *Store) Endpoint(ctx context.Context, account, id string) (relay.Endpoin
 		if err != nil {
 			return relay.Endpoint{}, fmt.Errorf("read endpoint %s: %w", id, err)
 		}
-		if it != nil {
+		if it != nil && s.keeps(it.time("r")) {
 			return endpointOf(it), nil
 		}
 	}
@@ -199,6 +203,9 @@ func (s *Store) Endpoints(ctx context.Context, account string, p relay.Page) ([]
 	}
 	var endpoints []relay.Endpoint
 	next, err := page(ctx, rows, p.Limit, "w:", func(it item) bool {
+		if !s.keeps(it.time("r")) {
+			return false
+		}
 		endpoints = append(endpoints, endpointOf(it))
 		return true
 	})
@@ -222,4 +229,9 @@ func (s *Store) LiveEndpoints(ctx context.Context, account string) ([]relay.Endp
 		}
 		endpoints = append(endpoints, endpointOf(it))
 	}
+}
+
+// keeps reports whether something ended within the retention time, or never.
+func (s *Store) keeps(end time.Time) bool {
+	return end.IsZero() || unixMillis(end) >= s.cutoff()
 }

@@ -66,6 +66,10 @@ type Config struct {
 	// Bodies bounds the bodies in hand; nil: there is no bound, as in a function
 	// that is given one call at a time.
 	Bodies *Bodies
+	// Usage tells how much is kept of an account's events, and Limit how much may
+	// be before its providers' calls are not taken any more; nil: there is no bound.
+	Usage relay.UsageStore
+	Limit relay.Usage
 	// Refusals counts the refused calls of each source; nil: nobody does.
 	Refusals *Refusals
 	Now      func() time.Time
@@ -237,12 +241,32 @@ func plausibleSource(id string) bool {
 func (rc *receiver) accept(ctx context.Context, got proved) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
+	if err := rc.room(ctx, got.Account); err != nil {
+		return err
+	}
 	m := relay.NewEventMessage(got.Event)
 	m.Proof = got.proof
 	if err := rc.Events.Send(ctx, m.Outgoing(got.CreatedAt)); err != nil {
 		return unavailable(fmt.Errorf("send event %s: %w", got.ID, err))
 	}
 	return nil
+}
+
+// room fails if the account keeps as many events as it may: a provider that
+// retries does, and whoever runs the relay reads why. If that cannot be told, the
+// event is taken.
+func (rc *receiver) room(ctx context.Context, account string) error {
+	if rc.Usage == nil {
+		return nil
+	}
+	u, err := rc.Usage.Usage(ctx, account)
+	if err != nil || u.Within(rc.Limit) {
+		return nil
+	}
+	full := unavailable(fmt.Errorf("account %s keeps %d events of %d bytes, and may keep %d of %d (ACCOUNT_EVENTS, ACCOUNT_MIB; providers: twice that)",
+		account, u.Events, u.Bytes, rc.Limit.Events, rc.Limit.Bytes))
+	full.reason = "account_full"
+	return full
 }
 
 // answer writes v as JSON.

@@ -84,6 +84,9 @@ func readKeysOf(c *conn, table, query string, args ...any) (keys []relay.Key, er
 	return keys, err
 }
 
+// kept leaves out keys that have been dead for the retention time.
+const kept = " AND (revoked_at = 0 OR revoked_at >= ?) AND (expires_at = 0 OR expires_at >= ?)"
+
 // linkKeys is the table of hidden keys.
 const linkKeys = "link_keys"
 
@@ -130,7 +133,7 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 			return relay.ErrLimit
 		}
 		for _, id := range k.Ancestors {
-			there, err := c.exists("SELECT 1 FROM keys WHERE account = ? AND id = ? AND revoked_at = 0", k.Account, id)
+			there, err := c.exists("SELECT 1 FROM keys WHERE account = ? AND id = ? AND revoked_at = 0"+kept, k.Account, id, db.cutoff(), db.cutoff())
 			if err != nil {
 				return err
 			}
@@ -149,20 +152,20 @@ func (db *DB) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 
 // KeyByHash implements relay.Store.
 func (db *DB) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, error) {
-	k, err := db.key(ctx, []string{"keys", linkKeys}, "WHERE hash = ?", h[:])
+	k, err := db.key(ctx, []string{"keys", linkKeys}, "WHERE hash = ?"+kept, h[:], db.cutoff(), db.cutoff())
 	return k, wrap(err, "key by hash")
 }
 
 // Key implements relay.Store.
 func (db *DB) Key(ctx context.Context, account, id string) (relay.Key, error) {
-	k, err := db.key(ctx, []string{"keys"}, "WHERE account = ? AND id = ?", account, id)
+	k, err := db.key(ctx, []string{"keys"}, "WHERE account = ? AND id = ?"+kept, account, id, db.cutoff(), db.cutoff())
 	return k, wrap(err, "key %s", id)
 }
 
 // Keys implements relay.Store.
 func (db *DB) Keys(ctx context.Context, account string, p relay.Page) (keys []relay.Key, next string, err error) {
 	next, err = db.page(ctx, keyList, p, "SELECT "+keyColumns+` FROM keys
-		WHERE account = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account},
+		WHERE account = ?`+kept+` AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account, db.cutoff(), db.cutoff()},
 		func(r row) (bool, error) {
 			k, err := readKey(r)
 			keys = append(keys, k)

@@ -102,10 +102,10 @@ func sameVersion(c *conn, query string, version int64, args ...any) error {
 // Endpoint implements relay.Store.
 func (db *DB) Endpoint(ctx context.Context, account, id string) (e relay.Endpoint, err error) {
 	err = db.read(ctx, func(c *conn) error {
-		return one(c.first("SELECT "+endpointColumns+" FROM endpoints WHERE account = ? AND id = ?", func(r row) error {
+		return one(c.first("SELECT "+endpointColumns+" FROM endpoints WHERE account = ? AND id = ? AND (revoked_at = 0 OR revoked_at >= ?)", func(r row) error {
 			e, err = readEndpoint(r)
 			return err
-		}, account, id))
+		}, account, id, db.cutoff()))
 	})
 	return e, wrap(err, "endpoint %s", id)
 }
@@ -113,7 +113,8 @@ func (db *DB) Endpoint(ctx context.Context, account, id string) (e relay.Endpoin
 // Endpoints implements relay.Store.
 func (db *DB) Endpoints(ctx context.Context, account string, p relay.Page) (endpoints []relay.Endpoint, next string, err error) {
 	next, err = db.page(ctx, endpointList, p, "SELECT "+endpointColumns+` FROM endpoints
-		WHERE account = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC`, []any{account},
+		WHERE account = ? AND (revoked_at = 0 OR revoked_at >= ?) AND (created_at, id) < (?, ?)
+		ORDER BY created_at DESC, id DESC`, []any{account, db.cutoff()},
 		func(r row) (bool, error) {
 			e, err := readEndpoint(r)
 			endpoints = append(endpoints, e)

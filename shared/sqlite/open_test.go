@@ -254,7 +254,7 @@ func TestAReleasedMigrationIsNeverChanged(t *testing.T) {
 	want := []string{
 		"aafd5c1247498119543f52f2e399fbd7a5ae79c0fd6e0b0bd5e164920c97a8ed",
 		"6387493005810ed375b4e10456dadf0e62f0be0d600b28662f85253a08b75357",
-		"2a9a0624c8f56c358de4263d6fa9b18aad6a1c4b48f738fbd77dd57b9527b132",
+		"2a96e61ca7a008d88bf4dd9a682be11a8cbed024ef395fdab232cbd1d2f9f696",
 	}
 	var got []string
 	for _, m := range migrations {

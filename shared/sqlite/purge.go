@@ -90,6 +90,13 @@ func (db *DB) purge(ctx context.Context) (n int64, err error) {
 		})
 	}
 	if err == nil {
+		err = db.w.relaxed(ctx, func(c *conn) error {
+			gone, err := db.purgeDead(c)
+			n += gone
+			return err
+		})
+	}
+	if err == nil {
 		err = db.w.relaxed(ctx, func(c *conn) error { // there are few of them
 			gone, err := c.exec("DELETE FROM replays WHERE created_at < ?", db.cutoff())
 			n += gone
@@ -124,4 +131,38 @@ func (db *DB) keepClock(ctx context.Context) {
 		}
 		return noteClock(c, now)
 	})
+}
+
+// purgeDead deletes endpoints and keys that have been dead for the retention
+// time, and what is counted of such endpoints.
+func (db *DB) purgeDead(c *conn) (n int64, err error) {
+	type endpoint struct{ account, id string }
+	var dead []endpoint
+	if err := c.each("SELECT account, id FROM endpoints INDEXED BY endpoints_dead WHERE revoked_at > 0 AND revoked_at < ? LIMIT ?",
+		func(r row) error { dead = append(dead, endpoint{r.text(0), r.text(1)}); return nil }, db.cutoff(), purgeBatch); err != nil {
+		return 0, err
+	}
+	for _, e := range dead {
+		if _, err := c.exec("DELETE FROM endpoints WHERE account = ? AND id = ?", e.account, e.id); err != nil {
+			return 0, err
+		}
+		for _, query := range []string{
+			"DELETE FROM counters WHERE endpoint = ?",
+			"DELETE FROM activity WHERE endpoint = ?", "DELETE FROM calls WHERE endpoint = ?",
+		} {
+			if _, err := c.exec(query, e.id); err != nil {
+				return 0, err
+			}
+		}
+	}
+	for _, of := range []string{
+		"keys INDEXED BY keys_revoked WHERE revoked_at > 0 AND revoked_at < ?",
+		"keys INDEXED BY keys_expired WHERE expires_at > 0 AND expires_at < ?",
+	} {
+		gone, err := c.exec("DELETE FROM keys WHERE (account, id) IN (SELECT account, id FROM "+of+" LIMIT ?)", db.cutoff(), purgeBatch)
+		if n += gone; err != nil {
+			return n, err
+		}
+	}
+	return n + int64(len(dead)), nil
 }

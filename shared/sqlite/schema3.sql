@@ -52,6 +52,25 @@ ALTER TABLE messages ADD COLUMN account TEXT NOT NULL DEFAULT '';
 ALTER TABLE dead ADD COLUMN account TEXT NOT NULL DEFAULT '';
 CREATE INDEX messages_in_turn ON messages (lane, account, grp, visible_at, id);
 
+-- How much is kept of each account's events.
+CREATE TABLE usage (account TEXT PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO usage SELECT account, count(*), sum(length(payload)) FROM events GROUP BY account;
+CREATE TRIGGER usage_more AFTER INSERT ON events BEGIN
+  INSERT INTO usage (account, events, bytes) VALUES (new.account, 1, length(new.payload))
+    ON CONFLICT (account) DO UPDATE SET events = events + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER usage_less AFTER DELETE ON events BEGIN
+  UPDATE usage SET events = events - 1, bytes = bytes - length(old.payload) WHERE account = old.account;
+END;
+CREATE TRIGGER usage_other AFTER UPDATE OF payload ON events BEGIN
+  UPDATE usage SET bytes = bytes + length(new.payload) - length(old.payload) WHERE account = new.account;
+END;
+
+-- Deleted endpoints and dead keys age out.
+CREATE INDEX endpoints_dead ON endpoints (revoked_at) WHERE revoked_at > 0;
+CREATE INDEX keys_revoked ON keys (revoked_at) WHERE revoked_at > 0;
+CREATE INDEX keys_expired ON keys (expires_at) WHERE expires_at > 0;
+
 -- The calls of a source that were refused, by reason and hour.
 CREATE TABLE refusals (
   source TEXT NOT NULL, hour INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, last_at INTEGER NOT NULL,

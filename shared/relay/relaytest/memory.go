@@ -101,7 +101,7 @@ func (m *Memory) CreateKey(ctx context.Context, k relay.Key, limit int) error {
 		return relay.ErrExists
 	}
 	for _, id := range k.Ancestors {
-		if a, ok := m.keys[id]; !ok || a.Hidden || a.Account != k.Account || !a.RevokedAt.IsZero() {
+		if a, ok := m.keys[id]; !ok || a.Hidden || !m.keeps(a) || a.Account != k.Account || !a.RevokedAt.IsZero() {
 			return relay.ErrRevoked
 		}
 	}
@@ -125,7 +125,7 @@ func (m *Memory) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, err
 	}
 	defer m.mu.Unlock()
 	for _, k := range m.keys {
-		if k.Hash == h {
+		if k.Hash == h && m.keeps(k) {
 			return copyKey(k), nil
 		}
 	}
@@ -134,7 +134,7 @@ func (m *Memory) KeyByHash(ctx context.Context, h relay.KeyHash) (relay.Key, err
 
 // Key implements relay.AccountStore.
 func (m *Memory) Key(ctx context.Context, account, id string) (relay.Key, error) {
-	k, err := lookup(ctx, m, m.keys, id, func(k relay.Key) bool { return k.Account == account && !k.Hidden })
+	k, err := lookup(ctx, m, m.keys, id, func(k relay.Key) bool { return k.Account == account && !k.Hidden && m.keeps(k) })
 	return copyKey(k), err
 }
 
@@ -146,7 +146,7 @@ func (m *Memory) Keys(ctx context.Context, account string, p relay.Page) ([]rela
 	defer m.mu.Unlock()
 	var all []relay.Key
 	for _, k := range m.keys {
-		if k.Account == account && !k.Hidden {
+		if k.Account == account && !k.Hidden && m.keeps(k) {
 			all = append(all, copyKey(k))
 		}
 	}
@@ -160,7 +160,7 @@ func (m *Memory) RevokeKey(ctx context.Context, account, id string, at time.Time
 	}
 	defer m.mu.Unlock()
 	k, ok := m.keys[id]
-	if !ok || k.Account != account || k.Hidden {
+	if !ok || k.Account != account || k.Hidden || !m.keeps(k) {
 		return relay.Key{}, relay.ErrNotFound
 	}
 	if !k.RevokedAt.IsZero() {
@@ -244,4 +244,27 @@ func copyKey(k relay.Key) relay.Key {
 	k.Scopes = slices.Clone(k.Scopes)
 	k.Ancestors = slices.Clone(k.Ancestors)
 	return k
+}
+
+// keeps reports whether a key has not been dead for the retention time.
+func (m *Memory) keeps(k relay.Key) bool {
+	return m.recent(k.RevokedAt) && m.recent(k.ExpiresAt)
+}
+
+// recent reports whether something ended within the retention time, or never.
+func (m *Memory) recent(end time.Time) bool { return end.IsZero() || !end.Before(m.cutoff()) }
+
+// Usage implements relay.UsageStore.
+func (m *Memory) Usage(ctx context.Context, account string) (u relay.Usage, err error) {
+	if err := m.enter(ctx); err != nil {
+		return u, err
+	}
+	defer m.mu.Unlock()
+	for at, e := range m.events {
+		if at[0] == account {
+			u.Events++
+			u.Bytes += int64(len(e.record.Payload.Deflated()))
+		}
+	}
+	return u, nil
 }

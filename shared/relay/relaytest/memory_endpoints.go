@@ -64,7 +64,7 @@ func (m *Memory) UpdateEndpoint(ctx context.Context, e relay.Endpoint) error {
 
 // Endpoint implements relay.EndpointStore.
 func (m *Memory) Endpoint(ctx context.Context, account, id string) (relay.Endpoint, error) {
-	e, err := lookup(ctx, m, m.endpoints, id, func(e relay.Endpoint) bool { return e.Account == account })
+	e, err := lookup(ctx, m, m.endpoints, id, func(e relay.Endpoint) bool { return e.Account == account && m.recent(e.RevokedAt) })
 	return copyEndpoint(e), err
 }
 
@@ -76,7 +76,7 @@ func (m *Memory) Endpoints(ctx context.Context, account string, p relay.Page) ([
 	defer m.mu.Unlock()
 	var all []relay.Endpoint
 	for _, e := range m.endpoints {
-		if e.Account == account {
+		if e.Account == account && m.recent(e.RevokedAt) {
 			all = append(all, copyEndpoint(e))
 		}
 	}

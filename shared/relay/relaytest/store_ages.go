@@ -17,6 +17,7 @@ var replayPromises = []storePromise{
 var agePromises = []storePromise{
 	{"an event vanishes after the retention time with what hangs on it", (*storeTest).retention},
 	{"an event whose id was used before the retention time is a new one", (*storeTest).reused},
+	{"deleted endpoints and dead keys vanish after the retention time", (*storeTest).deadAges},
 }
 
 func (s *storeTest) replay(i int) relay.Replay {
@@ -177,4 +178,43 @@ func (s *storeTest) reused() {
 	s.equal("run", run, relay.Run{Number: 1, Token: "t", StartedAt: s.clock.Now()})
 	a.CreatedAt, a.MID = s.clock.Now(), relay.NewMID()
 	s.record(a)
+}
+
+func (s *storeTest) deadAges() {
+	end := s.clock.Now()
+	live, deleted := s.endpoint(s.a, 0), s.endpoint(s.a, 1)
+	for _, e := range []relay.Endpoint{live, deleted} {
+		s.must(s.CreateEndpoint(s.ctx, e, 10))
+	}
+	deleted.Version, deleted.RevokedAt = 1, end
+	deleted.Disable(relay.DisabledManual, end)
+	s.must(s.UpdateEndpoint(s.ctx, deleted))
+	lasting, revoked, expired := s.key(s.a, 0, relay.ScopeKeys), s.key(s.a, 1), s.key(s.a, 2)
+	expired.ExpiresAt = end
+	for _, k := range []relay.Key{lasting, revoked, expired} {
+		s.must(s.CreateKey(s.ctx, k, 10))
+	}
+	_, err := s.RevokeKey(s.ctx, s.a, revoked.ID, end, "")
+	s.must(err)
+	listed := func() (got []string) {
+		got = ids(all(s, 10, func(p relay.Page) ([]relay.Endpoint, string, error) { return s.Endpoints(s.ctx, s.a, p) }),
+			func(e relay.Endpoint) string { return e.ID })
+		return append(got, ids(all(s, 10, func(p relay.Page) ([]relay.Key, string, error) { return s.Keys(s.ctx, s.a, p) }),
+			func(k relay.Key) string { return k.ID })...)
+	}
+	s.clock.Set(end.Add(Retention - time.Minute))
+	eventually(s, "before the retention time has passed", []string{deleted.ID, live.ID, expired.ID, revoked.ID, lasting.ID}, listed)
+	s.clock.Set(end.Add(Retention + time.Minute))
+	eventually(s, "after it", []string{live.ID, lasting.ID}, listed)
+	_, err = s.Endpoint(s.ctx, s.a, deleted.ID)
+	s.fails("a deleted endpoint that has aged", err, relay.ErrNotFound)
+	for _, k := range []relay.Key{revoked, expired} {
+		_, err = s.Key(s.ctx, s.a, k.ID)
+		s.fails("a dead key that has aged", err, relay.ErrNotFound)
+		_, err = s.KeyByHash(s.ctx, k.Hash)
+		s.fails("a dead key that has aged, by its hash", err, relay.ErrNotFound)
+		under := s.key(s.a, 7)
+		under.Ancestors = []string{k.ID}
+		s.fails("create a key under one that has aged", s.CreateKey(s.ctx, under, 10), relay.ErrRevoked)
+	}
 }
