@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"hookferry/shared/rawjson"
 	"hookferry/shared/relay"
 )
 
@@ -81,7 +82,7 @@ type object struct {
 }
 
 // parseObject reads one JSON object and nothing after it. Names are matched
-// exactly.
+// exactly, and none may occur twice in one object, however deep.
 func parseObject(body []byte) (*object, error) {
 	if !utf8.Valid(body) {
 		return nil, relay.Invalid("", "The body is not UTF-8.")
@@ -111,10 +112,6 @@ func parseObject(body []byte) (*object, error) {
 			return nil, wrong()
 		}
 		text := name.(string)
-		if _, twice := o.fields[text]; twice {
-			name := relay.Printable(cut(text, 64))
-			return nil, relay.Invalid(name, "The field %q is given twice.", name)
-		}
 		o.names = append(o.names, text)
 		o.fields[text] = raw
 	}
@@ -123,6 +120,12 @@ func parseObject(body []byte) (*object, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, relay.Invalid("", "Something follows the JSON object at byte %d.", dec.InputOffset())
+	}
+	// Two readers of one body must not see two different things, at any depth:
+	// what is published is read by others.
+	if path, twice := rawjson.Duplicate(body); twice {
+		path = relay.Printable(cut(path, 128))
+		return nil, relay.Invalid(path, "The field %q is given twice.", path)
 	}
 	return o, nil
 }

@@ -18,7 +18,7 @@ import (
 
 func TestPublishPutsTheEventOnTheQueue(t *testing.T) {
 	w := newWorld(t)
-	data := `{ "n": 1.0, "big": 12345678901234567890, "é":"\u00e9 <&>", "a":1, "a":2 }`
+	data := `{ "n": 1.0, "big": 12345678901234567890, "é":"\u00e9 <&>", "a":1, "A":2 }`
 	a := w.call("POST", "/api/v1/webhook-events", `{"type":"order.paid","data":`+data+`}`).is(202)
 	at := relay.FormatTime(w.clock.Now())
 	a.equal(map[string]any{
