@@ -25,10 +25,11 @@ type apiDocument struct {
 	compiler *jsonschema.Compiler
 	mu       sync.Mutex
 	schemas  map[string]*jsonschema.Schema
+	taken    map[string]map[string]bool // the fields of bodies that were taken, by operation
 }
 
 var loadDocument = sync.OnceValues(func() (*apiDocument, error) {
-	d := &apiDocument{mux: http.NewServeMux(), compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
+	d := &apiDocument{mux: http.NewServeMux(), compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}, taken: map[string]map[string]bool{}}
 	if err := json.Unmarshal(openAPIDocument, &d.doc); err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (d *apiDocument) validate(ptr string, body []byte) error {
 
 // check fails the test if the answer is not one that the document has for the
 // call; the body of a call that was taken must fit, too.
-func (d *apiDocument) check(t testing.TB, r *http.Request, a *reply) {
+func (d *apiDocument) check(t testing.TB, r *http.Request, asked []byte, a *reply) {
 	t.Helper()
 	_, pattern := d.mux.Handler(r)
 	method, path, ok := strings.Cut(pattern, " ")
@@ -143,6 +144,12 @@ func (d *apiDocument) check(t testing.TB, r *http.Request, a *reply) {
 	}
 	if err := d.validate(ptr+"/content/application~1json/schema", []byte(a.raw)); err != nil {
 		t.Errorf("%s: the %d answer is not the documented one: %v\n%s", a.what, a.status, err, a.raw)
+	}
+	if a.status < 300 && len(asked) > 0 {
+		if err := d.validate(pointer(append(op, "requestBody")...)+"/content/application~1json/schema", asked); err != nil {
+			t.Errorf("%s took a body that is not the documented one: %v\n%s", a.what, err, asked)
+		}
+		d.took(pattern, asked)
 	}
 }
 

@@ -140,6 +140,10 @@ func (w *world) request(key relay.Secret, method, path, body string) *http.Reque
 func (w *world) send(r *http.Request) *reply {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
+	asked := new(bytes.Buffer)
+	if r.Body != nil {
+		r.Body = io.NopCloser(io.TeeReader(r.Body, asked))
+	}
 	w.h.ServeHTTP(rec, r)
 	a := &reply{t: w.t, what: r.Method + " " + r.URL.String(), status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
 	if !validID(relay.RequestPrefix, a.header.Get("X-Request-Id")) {
@@ -149,7 +153,7 @@ func (w *world) send(r *http.Request) *reply {
 		if err := json.Unmarshal(rec.Body.Bytes(), &a.json); err != nil {
 			w.t.Fatalf("%s: %d with a body that is no object: %q", a.what, a.status, a.raw)
 		}
-		document(w.t).check(w.t, r, a)
+		document(w.t).check(w.t, r, asked.Bytes(), a)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -172,4 +173,24 @@ func TestTheDocumentKnowsEveryProviderOfGenerations(t *testing.T) {
 	if want := generation.Providers(); !slices.Equal(got, want) {
 		t.Errorf("the document has %v, want %v", got, want)
 	}
+}
+
+func TestFieldsThatAreSetAtCreationOrLater(t *testing.T) {
+	w := newWorld(t)
+	w.call("POST", "/api/v1/sources", `{"provider":"hmac","name":"f","preset":"fal","public_keys":["`+publicKey+`"]}`).is(201).
+		equal(map[string]any{"public_keys.0": publicKey})
+	src := w.call("POST", "/api/v1/sources", `{"provider":"sivi","name":"s","sivi_api_key":"the-key-at-Sivi"}`).is(201)
+	w.call("PATCH", "/api/v1/sources/"+src.text("id"), `{"sivi_api":"enterprise"}`).is(200).equal(map[string]any{"sivi_api": "enterprise"})
+	// An event of a source is named by both, where an id alone may be another's.
+	id := src.text("id")
+	ev := relay.Event{
+		ID: "evt_of_source", Key: relay.EventKey(id, "evt_of_source"), Account: w.account, SourceID: id, Type: "generation.succeeded",
+		Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature, CreatedAt: w.clock.Now(), Payload: relay.NewPayload([]byte(`{}`)),
+	}
+	_, err1 := w.Store.PutEvent(context.Background(), relay.EventRecord{Event: ev, MID: relay.NewMID()})
+	err2 := w.Store.ListEvent(context.Background(), ev, nil)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	w.call("POST", "/api/v1/webhooks/"+w.createEndpoint()+"/deliver", `{"event_id":"evt_of_source","source_id":"`+id+`"}`).is(202)
 }

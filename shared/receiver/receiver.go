@@ -260,13 +260,13 @@ func (rc *receiver) room(ctx context.Context, account string) error {
 		return nil
 	}
 	u, err := rc.Usage.Usage(ctx, account)
-	if err != nil || u.Within(rc.Limit) {
+	if full := err == nil && !u.Within(rc.Limit); !full {
 		return nil
 	}
-	full := unavailable(fmt.Errorf("account %s keeps %d events of %d bytes, and may keep %d of %d (ACCOUNT_EVENTS, ACCOUNT_MIB; providers: twice that)",
+	refused := unavailable(fmt.Errorf("account %s keeps %d events of %d bytes, and may keep %d of %d (ACCOUNT_EVENTS, ACCOUNT_MIB; providers: twice that)",
 		account, u.Events, u.Bytes, rc.Limit.Events, rc.Limit.Bytes))
-	full.reason = "account_full"
-	return full
+	refused.reason = "account_full"
+	return refused
 }
 
 // answer writes v as JSON.
