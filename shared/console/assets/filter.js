@@ -5,9 +5,15 @@ import { call, Fault, get, query, useAct } from "./api.js";
 import { Icon } from "./icons.js";
 import { to } from "./route.js";
 import { Field, Others, tell, Time, Wrong } from "./ui.js";
-import { number } from "./words.js";
+import { clauseWords, number } from "./words.js";
 
-const textOf = (filter) => (filter ? JSON.stringify(filter, null, 2) : "");
+// textOf writes a filter with an object's member a line, and a list in one.
+function textOf(filter, indent = "") {
+  if (filter === null) return "";
+  if (Array.isArray(filter) || typeof filter !== "object") return JSON.stringify(filter);
+  const inner = `${indent}  `;
+  return `{\n${Object.entries(filter).map(([k, v]) => `${inner}${JSON.stringify(k)}: ${v === null ? "null" : textOf(v, inner)}`).join(",\n")}\n${indent}}`;
+}
 
 const example = `{
   "data": { "generation": { "final_credits": [{ "numeric": [">=", 40] }] } }
@@ -56,7 +62,7 @@ function useTries(ep, parsed, about) {
 function Try({ ev, would }) {
   const goes = would.outcome !== "unmatched";
   return html`<li><span class="st ${goes ? "ok" : "mute"}"><${Icon} name=${goes ? "ok" : "none"} /><span class="vh">${goes ? "Goes out:" : "Does not go out:"}</span></span>
-    <div><a class="m" href=${to(["events", ev.id], { of: ev.source_id })}><${Others} text=${ev.subject || ev.id} cut=${48} /></a> <small><${Time} at=${ev.created_at} /></small>${!goes && html`<p class="s"><${Others} text=${would.sentence} /></p>`}</div></li>`;
+    <div><a class="m" href=${to(["events", ev.id], { of: ev.source_id })}><${Others} text=${ev.subject || ev.id} cut=${48} /></a> <small><${Time} at=${ev.created_at} /></small>${!goes && html`<p class="s"><${Others} text=${(would.reason === "filter" && clauseWords(would.filter?.clauses)) || would.sentence} /></p>`}</div></li>`;
 }
 
 export function Filter({ ep, about, reload }) {

@@ -19,7 +19,7 @@ function List() {
   const still = useStill("/api/v1/replays?limit=50", (r) => r.id, (r) => r.created_at, 4000);
   const { live, rows } = still;
   return html`<main id="main" tabIndex="-1"><header><h1>Replays</h1><p class="lead">Deliveries that are sent again, many at once and at a pace. One begins on its endpoint's page, with a count first.</p></header>
-    ${live.fault && !live.fault.passes ? html`<${Wrong} fault=${live.fault} />` : !still.ready ? html`<${Waiting} of="replays" waiting=${live.waiting} reload=${live.reload} />`
+    ${live.fault?.kind === "missing" ? null : live.fault && !live.fault.passes ? html`<${Wrong} fault=${live.fault} />` : !still.ready ? html`<${Waiting} of="replays" waiting=${live.waiting} reload=${live.reload} />`
     : !rows.length ? html`<div class="card empty"><p><b>No replay yet.</b> Choose one of your <a href=${to(["endpoints"])}>endpoints</a> and count what it missed.</p></div>`
     : html`<div class="card flush">${still.fresh.length > 0 && html`<button class="new" onClick=${still.show}>Show ${count(still.fresh.length, "new replay")} <kbd>n</kbd></button>`}<table><thead><tr><th scope="col">Endpoint</th><th scope="col">State</th><th scope="col">Sends</th><th scope="col">Begun</th><th scope="col" class="n">Started</th><th scope="col" class="n">Succeeded</th></tr></thead><tbody>
       ${rows.map((r) => html`<tr key=${r.id}><td><a href=${to(["replays", r.id])} data-row=""><b><${Others} text=${nameOf(endpoints, r.endpoint_id)} cut=${80} /></b></a></td><td data-l="State"><${State} of=${r.status} /></td><td data-l="Sends">${selections[r.selection] || r.selection}<small>at most ${r.max_per_second} a second</small></td>

@@ -6,7 +6,7 @@ import { attemptsOf, nameIn } from "./event.js";
 import { Icon } from "./icons.js";
 import { to } from "./route.js";
 import { In, Others, State, tell, Time, useTick, Wrong } from "./ui.js";
-import { count, disabledBecause, host, outcome, ruleWords, span, time, visible } from "./words.js";
+import { clauseWords, count, disabledBecause, host, outcome, ruleWords, span, time, visible } from "./words.js";
 
 const steps = {
   received: ["call", "", "Received"],
@@ -84,11 +84,11 @@ function Branch({ ev, d, endpoints, chosen, choose }) {
 
 function Why({ ev, u, ep, sources }) {
   if (u.reason === "filter") {
-    const words = u.detail?.sentence;
+    const words = clauseWords(u.detail?.clauses) || u.detail?.sentence;
     return html`<p>${words ? html`<${Others} text=${words} />` : "Its filter did not let this event through. The endpoint was edited since, so which clause it was cannot be told any more."}</p>
       ${u.detail?.clauses?.length > 0 && html`<table class="clause"><thead><tr><th scope="col">Clause</th><th scope="col">Rule</th><th scope="col">In this event</th></tr></thead><tbody>
         ${u.detail.clauses.map((c) => html`<tr><td><span class="st ${c.held ? "ok" : "bad"}"><${Icon} name=${c.held ? "ok" : "bad"} /><span class="vh">${c.held ? "Holds:" : "Does not hold:"}</span></span> <code>${breakable(c.path.replace(/^\$\.?/, ""))}</code></td>
-          <td data-l="Rule"><code>${visible(ruleWords(c.rule))}</code></td><td data-l="In this event"><code><b>${visible(c.value)}</b></code></td></tr>`)}</tbody></table>`}`;
+          <td data-l="Rule"><code>${visible(ruleWords(c.rule))}</code></td><td data-l="In this event"><code><b>${c.value === "" ? "not there" : visible(c.value)}</b></code></td></tr>`)}</tbody></table>`}`;
   }
   if (!ep) return html`<p>${{ event_type: "It does not ask for events of this type.", source: "It takes events of other sources only.", format: "This event cannot be written in its format." }[u.reason] || u.reason}</p>`;
   if (u.reason === "event_type") return html`<p>It asks for ${ep.event_types.map((t, i) => html`${i ? ", " : ""}<code><${Others} text=${t} /></code>`)}; this is <code><${Others} text=${ev.type} /></code>.</p>`;

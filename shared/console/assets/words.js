@@ -195,3 +195,15 @@ export function ruleWords(rule) {
   };
   return terms.map(one).join(" or ");
 }
+
+const bare = (path) => path.replace(/^\$\.?/, "");
+
+// clauseWords says why a filter let an event not through, from its clauses: the
+// first that does not hold, and how many more.
+export function clauseWords(clauses) {
+  const not = (clauses || []).filter((c) => !c.held);
+  if (!not.length) return "";
+  const [c] = not;
+  const more = not.length - 1;
+  return `${bare(c.path)} is ${c.value === "" ? "not there" : c.value}, the filter asks for ${ruleWords(c.rule)}${more ? `; ${count(more, "other clause")} ${more === 1 ? "does" : "do"} not hold either` : ""}.`;
+}
