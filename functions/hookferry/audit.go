@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -48,9 +47,7 @@ func runAudit(ctx context.Context, p program, asJSON bool, cfg audit.Config) err
 		return err
 	}
 	if asJSON {
-		encoder := json.NewEncoder(p.out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(report); err != nil {
+		if err := printPretty(p.out, report); err != nil {
 			return err
 		}
 	} else {

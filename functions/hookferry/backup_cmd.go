@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -50,7 +49,7 @@ func backupVerb(name, short, long, keyring, example string) (c *cobra.Command, p
 // print says what was backed up, and what was not.
 func (b backedUp) print(p program, dir string, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(b)
+		return printJSON(p.out, b)
 	}
 	fmt.Fprintf(p.out, "%s: %.1f MB, complete up to %s\n", b.File, float64(b.Bytes)/1e6, b.UpTo)
 	if b.Keyring != "" {
@@ -63,7 +62,7 @@ func (b backedUp) print(p program, dir string, asJSON bool) error {
 
 func (b backupPlan) printRestored(p program, aside []string, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(struct {
+		return printJSON(p.out, struct {
 			Data  string   `json:"data"`
 			Aside []string `json:"moved_aside"`
 		}{b.dir, append([]string{}, aside...)})

@@ -201,7 +201,5 @@ func showDead(p program, queue string, d relay.DeadLetter) error {
 		}
 		view["body"] = body
 	}
-	enc := json.NewEncoder(p.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(view)
+	return printPretty(p.out, view)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hookferry/shared/relay"
 )
 
 func TestWhatStrangersSendDoesNotSteerTheTerminal(t *testing.T) {
@@ -20,6 +22,19 @@ func TestWhatStrangersSendDoesNotSteerTheTerminal(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `\u001b]0;owned`) {
 		t.Errorf("what was sent is not shown: %q", out.String())
+	}
+}
+
+// A dead letter may hold anything, and a reason may quote it.
+func TestADeadLetterIsShownWithoutActing(t *testing.T) {
+	var out bytes.Buffer
+	for _, body := range []string{"{\"k\":\"\u009b2J\u202e\x7f\"}", "\x1b[2J\u009b"} {
+		if err := showDead(program{out: &out}, "events", relay.DeadLetter{ID: "1", Reason: "bad \u009b2J\x7f", Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.ContainsAny(out.String(), "\x1b\x7f\u009b\u202e") {
+		t.Errorf("printed %q", out.String())
 	}
 }
 

@@ -101,6 +101,24 @@ func printJSON(w io.Writer, value any) error {
 	return view{out: w}.line(raw)
 }
 
+// printPretty prints a value as JSON on many lines, for people.
+func printPretty(w io.Writer, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	harmless, err := harmlessJSON(raw)
+	if err != nil {
+		return err
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, harmless, "", "  "); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", &pretty)
+	return err
+}
+
 // harmlessJSON writes JSON on one line, with every character escaped that could
 // steer a terminal: the value is the same, and nothing of it acts.
 func harmlessJSON(raw []byte) ([]byte, error) {

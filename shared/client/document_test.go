@@ -12,7 +12,7 @@ import (
 // awaited are fields and calls of the contract that the document does not have yet.
 var awaited = []string{
 	"GET /api/v1/replays", "Replay.succeeded", "Replay.failed", "Replay.skipped", "Replay.open",
-	"Endpoint.filter", "Endpoint.max_per_second", "Endpoint.max_in_flight", "Attempt.request",
+	"Endpoint.max_per_second", "Endpoint.max_in_flight", "Attempt.request",
 }
 
 type document struct {
