@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 )
 
@@ -106,7 +107,7 @@ func (s *server) startReplay(c *call, o *object, r relay.Replay, given []string)
 }
 
 func (s *server) endReplay(ctx context.Context, r relay.Replay, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, bounds.APIUndo)
 	defer cancel()
 	r.Version, r.Status, r.UpdatedAt, r.FinishedAt = 1, relay.ReplayCancelled, now, now
 	if err := s.Store.UpdateReplay(ctx, r); err != nil {

@@ -24,8 +24,14 @@ const (
 	RefusalCount     = time.Second // after its answer, which a gateway holds until then
 	ReceiverFunction = 10 * time.Second
 
-	// A management call.
+	// A body: how long it may take whatever its speed, and how long it waits for
+	// room in the memory.
+	BodySlow = 2 * time.Second
+	BodyRoom = time.Second
+
+	// A management call, and undoing what it could not finish.
 	APICall     = 17 * time.Second
+	APIUndo     = 2 * time.Second
 	APIFunction = 20 * time.Second
 
 	// The dispatcher, from the end of its last call on: recording the outcome,

@@ -19,6 +19,8 @@ func TestEveryStepEndsBeforeWhatItIsPartOf(t *testing.T) {
 		"a refused call, counted":             {ReceiverLookup + Keyring + ReceiverSend + RefusalCount + spoken, ReceiverFunction},
 		"a walk's last page":                  {Record + Send + spoken, RepairFunction - RepairWalk},
 		"a management call and its answer":    {APICall + spoken, APIFunction},
+		"a management call undone":            {APICall + APIUndo + spoken, APIFunction},
+		"a body that waits and is slow":       {BodyRoom + BodySlow, ReceiverFunction - ReceiverLookup - ReceiverSend},
 		"what follows a call":                 {Record + Send + Hide + LastWords, StartMargin},
 		"the longest call and what follows":   {longestDelivery + StartMargin, DispatcherFunction},
 		"a gateway's patience with the api":   {APIFunction, 30 * time.Second},

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 )
 
@@ -19,10 +20,10 @@ const (
 	readStep = 16 << 10
 	// slowAfter is how long a body may take whatever its speed; beyond it, it
 	// must come with slowest bytes a second.
-	slowAfter = 2 * time.Second
+	slowAfter = bounds.BodySlow
 	slowest   = 16 << 10
 	// roomWait is how long a body waits for room.
-	roomWait = time.Second
+	roomWait = bounds.BodyRoom
 )
 
 // Bodies bounds the bytes of bodies that are in hand at once over all calls of a
