@@ -253,19 +253,48 @@ func TestNoSignatureIsTakenForAVersion(t *testing.T) {
 			}
 			header := signed(t, "evt_1", at, body, secret)
 			header.Set("Webhook-Signature", "v1a,"+strings.Repeat("A", 86)+"== "+header.Get("Webhook-Signature"))
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header = header
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode/100 != 2 {
-				t.Errorf("got %d", resp.StatusCode)
+			if got := call(t, url, header, body); got/100 != 2 {
+				t.Errorf("got %d", got)
 			}
 		})
 	}
+}
+
+// A receiver in TypeScript, too, needs no more than the public key.
+func TestAPublicKeyIsEnoughInTypeScript(t *testing.T) {
+	keys := append(signature.EndpointKeys(seal.Generate(), "whend_1"), signature.EndpointKeys(seal.Generate(), "whend_1")...)
+	url := verifytest.Start(t, "typescript", true, keys[0].Public())
+	body := []byte(`{"id":"evt_1"}`)
+	at := time.Now()
+	right, err := signature.SignEd25519("evt_1", at.Unix(), body, keys[1], keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := signature.SignEd25519("evt_1", at.Unix(), body, keys[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, want := range map[string]int{right: 200, "v1," + strings.Repeat("A", 43) + "= " + right: 200, wrong: 401, strings.Replace(right, "v1a,", "v1,", 2): 401} {
+		h := signed(t, "evt_1", at, body, secret)
+		h.Set("Webhook-Signature", header)
+		if got := call(t, url, h, body); got != want {
+			t.Errorf("%s: got %d, want %d", header, got, want)
+		}
+	}
+}
+
+// call posts a body and returns the status of the answer.
+func call(t *testing.T, url string, header http.Header, body []byte) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }

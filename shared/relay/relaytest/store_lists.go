@@ -79,7 +79,15 @@ func (s *storeTest) eventsMeanwhile() {
 	s.equal("events of before, while newer ones came", slices.DeleteFunc(got, func(id string) bool { return !slices.Contains(want, id) }), want)
 }
 
-func (s *storeTest) eventFilters() {
+// A listedEvent is an event with the status that its deliveries give it.
+type listedEvent struct {
+	relay.EventRecord
+	status relay.EventStatus
+}
+
+// mixedEvents lists 72 events of several types, sources, subjects, endpoints and
+// every status, and returns them newest first, with the time of the first.
+func (s *storeTest) mixedEvents() (events []listedEvent, base time.Time) {
 	types, sources, subjects := []string{"a.b", "a.c", "b.c", "a.b"}, []string{"", "src_1", "src_2"}, []string{"", "gen_1", odd, "gen_10", "gen_1#"}
 	statuses := map[relay.EventStatus][]relay.Delivery{
 		relay.EventDelivered: {succeeded("whend_1")},
@@ -89,12 +97,7 @@ func (s *storeTest) eventFilters() {
 		relay.EventUnmatched: nil,
 		relay.EventRejected:  {ended(relay.Confirmation, 1, relay.DeliveryRejected)},
 	}
-	type listed struct {
-		relay.EventRecord
-		status relay.EventStatus
-	}
-	var events []listed
-	base := s.event(s.a, 0).CreatedAt
+	base = s.event(s.a, 0).CreatedAt
 	for i := range 72 {
 		r := s.event(s.a, i)
 		r.Type, r.SourceID, r.Subject = types[i%4], sources[i%3], subjects[i%5]
@@ -115,9 +118,14 @@ func (s *storeTest) eventFilters() {
 			ds[0].EndpointID = "whend_2"
 		}
 		s.list(r, ds...)
-		events = append(events, listed{r, status})
+		events = append(events, listedEvent{r, status})
 	}
 	slices.Reverse(events)
+	return events, base
+}
+
+func (s *storeTest) eventFilters() {
+	events, base := s.mixedEvents()
 	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
 	for _, f := range []relay.EventFilter{
 		{Types: []string{"a.b"}},

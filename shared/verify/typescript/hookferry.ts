@@ -42,7 +42,11 @@ export class Refused extends Error {
 
 type Headers_ = { get(name: string): string | null } | Record<string, string | string[] | undefined>;
 
-/** Returns the delivery if one of the secrets signed it lately, else throws Refused. */
+/**
+ * Returns the delivery if one of the secrets signed it lately, else throws Refused.
+ * With options.standard the secrets may be the endpoint's public keys (whpk_…), for
+ * endpoints whose signatures name "standard-ed25519".
+ */
 export async function verify(headers: Headers_, body: Uint8Array, secrets: string[], options: Options = {}): Promise<Delivery> {
   const { standard = false, prefix = "Rivya", tolerance = 300, now = Date.now } = options;
   if (secrets.length === 0) throw new Refused("config", "no signing secret");
@@ -63,17 +67,18 @@ export async function verify(headers: Headers_, body: Uint8Array, secrets: strin
   const signed = new Uint8Array(before.length + body.length);
   signed.set(before);
   signed.set(body, before.length);
-  const candidates = signature.split(standard ? /,?\s+/ : ",").slice(0, 20)
-    .map((part) => part.trim())
-    .map((part) => (standard ? base64(part.startsWith("v1,") ? part.slice(3) : "") : hex(part.startsWith("v1=") ? part.slice(3) : "")))
-    .filter((bytes) => bytes !== null && bytes.length === 32) as Uint8Array[];
-
+  const parts = signature.split(standard ? /,?\s+/ : ",").slice(0, 20).map((part) => part.trim());
+  const separator = standard ? "," : "=";
+  const decode = standard ? base64 : hex;
   let right = false;
-  for (const key of keys) {
-    const imported = await crypto.subtle.importKey("raw", key as BufferSource, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
-    for (const candidate of candidates) {
-      // crypto.subtle.verify compares in constant time.
-      if (await crypto.subtle.verify("HMAC", imported, candidate as BufferSource, signed as BufferSource)) right = true;
+  for (const { bytes, isPublic } of keys) {
+    // Public keys check v1a, secrets v1. crypto.subtle.verify compares in constant time.
+    const version = (isPublic ? "v1a" : "v1") + separator;
+    const algorithm = isPublic ? { name: "Ed25519" } : { name: "HMAC", hash: "SHA-256" };
+    const key = await crypto.subtle.importKey("raw", bytes as BufferSource, algorithm, false, ["verify"]);
+    for (const part of parts) {
+      const candidate = part.startsWith(version) ? decode(part.slice(version.length)) : null;
+      if (candidate !== null && (await crypto.subtle.verify(algorithm.name, key, candidate as BufferSource, signed as BufferSource))) right = true;
     }
   }
   if (!right) throw new Refused("mismatch", "the signature is wrong");
@@ -88,11 +93,12 @@ export async function verify(headers: Headers_, body: Uint8Array, secrets: strin
 }
 
 /** Rivya's key is the whole secret as it is written; Standard Webhooks decodes it. */
-function keyOf(secret: string, standard: boolean): Uint8Array {
-  if (!standard && /^[\x20-\x7e]{8,256}$/.test(secret)) return new TextEncoder().encode(secret);
-  const key = standard && secret.startsWith("whsec_") ? base64(secret.slice(6)) : null;
-  if (key === null || key.length < 24) throw new Refused("config", "no usable signing secret");
-  return key;
+function keyOf(secret: string, standard: boolean): { bytes: Uint8Array; isPublic: boolean } {
+  if (!standard && /^[\x20-\x7e]{8,256}$/.test(secret)) return { bytes: new TextEncoder().encode(secret), isPublic: false };
+  const isPublic = secret.startsWith("whpk_");
+  const bytes = standard && (isPublic || secret.startsWith("whsec_")) ? base64(secret.replace(/^wh(sec|pk)_/, "")) : null;
+  if (bytes === null || (isPublic ? bytes.length !== 32 : bytes.length < 24)) throw new Refused("config", "no usable signing secret");
+  return { bytes, isPublic };
 }
 
 function hex(text: string): Uint8Array | null {
