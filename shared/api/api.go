@@ -96,6 +96,7 @@ func routes() []route {
 		{method: "POST", path: "/api/v1/webhooks/{id}/match", scope: relay.ScopeManage, serve: (*server).matchEndpoint},
 		{method: "POST", path: "/api/v1/webhooks/{id}/deliver", scope: relay.ScopeManage, serve: (*server).deliverEvent},
 		{method: "POST", path: "/api/v1/webhooks/{id}/replay", scope: relay.ScopeManage, query: q("dry_run"), serve: (*server).createReplay},
+		{method: "GET", path: "/api/v1/replays", scope: relay.ScopeRead, query: q(listQuery), serve: (*server).listReplays},
 		{method: "GET", path: "/api/v1/replays/{id}", scope: relay.ScopeRead, serve: (*server).readReplay},
 		{method: "DELETE", path: "/api/v1/replays/{id}", scope: relay.ScopeManage, serve: (*server).cancelReplay},
 

@@ -51,7 +51,7 @@ func aFilter(param string, raw json.RawMessage) (string, error) {
 	p, err := filter.Parse(raw)
 	if wrong, ok := errors.AsType[*filter.Error](err); ok {
 		at := relay.Printable(cut(param+strings.TrimPrefix(wrong.Path, "$"), 256))
-		return "", relay.Invalid(at, "%s %s.", at, relay.Printable(wrong.Problem))
+		return "", relay.Invalid(at, "%s: %s.", at, relay.Printable(wrong.Problem))
 	}
 	if err != nil {
 		return "", err

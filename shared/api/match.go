@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"hookferry/shared/body"
@@ -49,16 +50,19 @@ func explained(p *filter.Pattern, content []byte) (filter.Explanation, bool) {
 }
 
 // unmatched shows the endpoints that an event did not go to and why. A filter is
-// applied anew, unless the endpoint was edited after the event or is gone.
+// applied anew, unless the endpoint was edited after the event or is gone, or it
+// would take too long: match explains one.
 func (s *server) unmatched(c *call, r relay.EventRecord) ([]wireUnmatched, error) {
 	shown := []wireUnmatched{}
 	var byFilter []int
+	budget := explainBudget
 	for _, u := range shownUnmatched(r) {
 		if u.Reason == relay.MismatchFilter {
 			byFilter = append(byFilter, len(shown))
 		}
 		shown = append(shown, wireUnmatched{EndpointID: u.EndpointID, Reason: u.Reason})
 	}
+	endpoints := make([]relay.Endpoint, len(byFilter))
 	errs := make([]error, len(byFilter))
 	slots := make(chan struct{}, 10)
 	var wg sync.WaitGroup
@@ -66,26 +70,42 @@ func (s *server) unmatched(c *call, r relay.EventRecord) ([]wireUnmatched, error
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			shown[at].Detail, errs[i] = s.whyFiltered(c, r, shown[at].EndpointID)
+			var err error
+			endpoints[i], err = s.Store.Endpoint(c.ctx(), c.account(), shown[at].EndpointID)
+			if err != nil && !errors.Is(err, relay.ErrNotFound) {
+				errs[i] = fmt.Errorf("read endpoint %s: %w", shown[at].EndpointID, err)
+			}
 		})
 	}
 	wg.Wait()
-	return shown, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for i, at := range byFilter {
+		var err error
+		if shown[at].Detail, err = whyFiltered(r, endpoints[i], &budget); err != nil {
+			return nil, err
+		}
+	}
+	return shown, nil
 }
 
-func (s *server) whyFiltered(c *call, r relay.EventRecord, endpoint string) (*wireExplanation, error) {
-	ep, err := s.Store.Endpoint(c.ctx(), c.account(), endpoint)
-	if errors.Is(err, relay.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read endpoint %s: %w", endpoint, err)
-	}
+// explainBudget bounds the work of explaining all filters of an event: the bytes
+// of bodies that are read, once for each clause. It is some tens of milliseconds.
+const explainBudget = 32 << 20
+
+// whyFiltered explains how the filter of an endpoint kept an event out, as long as
+// the budget lasts.
+func whyFiltered(r relay.EventRecord, ep relay.Endpoint, budget *int) (*wireExplanation, error) {
 	if ep.Deleted() || ep.Filter == "" || ep.UpdatedAt.After(r.CreatedAt) {
 		return nil, nil
 	}
 	content, ok := bodyIfAny(r.Event, ep)
 	if !ok {
+		return nil, nil
+	}
+	// A clause is an array, and each has a bracket.
+	if *budget -= len(content) * (1 + strings.Count(ep.Filter, "[")); *budget < 0 {
 		return nil, nil
 	}
 	e, err := explain(ep.Filter, content)

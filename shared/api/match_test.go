@@ -227,3 +227,37 @@ func TestABodyIsAnsweredByteForByte(t *testing.T) {
 	sivi := w.call("POST", "/api/v1/webhooks", strings.Replace(newEndpoint, "{", `{"format":"sivi",`, 1)).is(201).text("id")
 	w.call("GET", path+"?endpoint_id="+sivi, "").refused(relay.KindValidation, "endpoint_id")
 }
+
+// Whoever has a hundred filters of many clauses and a large event must not keep
+// everybody's processor busy by looking at it.
+func TestExplainingManyFiltersIsBounded(t *testing.T) {
+	w := newWorld(t)
+	var clauses []string
+	for i := range 60 {
+		clauses = append(clauses, fmt.Sprintf(`"f%d":["x"]`, i))
+	}
+	pattern := "{" + strings.Join(clauses, ",") + "}"
+	var unmatched []relay.Unmatched
+	for range 20 {
+		id := w.call("POST", "/api/v1/webhooks", `{"name":"a","url":"https://example.com/x","event_types":["*"],"filter":`+pattern+`}`).is(201).text("id")
+		unmatched = append(unmatched, relay.Unmatched{EndpointID: id, Reason: relay.MismatchFilter})
+	}
+	w.clock.Advance(time.Second)
+	ev := relay.Event{
+		ID: "evt_large", Account: w.account, Type: "order.paid", Format: relay.FormatRivya, VerifiedBy: relay.VerifiedByKey, CreatedAt: w.clock.Now(),
+		Payload: relay.NewPayload([]byte(`{"text":"` + strings.Repeat("x", 200<<10) + `"}`)),
+	}
+	if _, err := w.Store.PutEvent(t.Context(), relay.EventRecord{Event: ev, MID: "m", Unmatched: unmatched}); err != nil {
+		t.Fatal(err)
+	}
+	explained := 0
+	for _, v := range w.call("GET", "/api/v1/webhook-events/evt_large", "").is(200).at("unmatched").([]any) {
+		if v.(map[string]any)["detail"] != nil {
+			explained++
+		}
+	}
+	if explained == 0 || explained > 3 {
+		t.Errorf("%d of 20 filters were explained, want those for which the budget lasts", explained)
+	}
+	w.call("POST", "/api/v1/webhooks/"+unmatched[19].EndpointID+"/match", `{"event_id":"evt_large"}`).is(200).equal(map[string]any{"filter.held": false})
+}

@@ -18,6 +18,7 @@ const (
 	selectFailed  = string(relay.AttemptFailed)
 	selectSkipped = string(relay.AttemptSkipped)
 	selectBad     = "bad"
+	selectOpen    = "open"
 	selectAll     = "all"
 )
 
@@ -48,7 +49,7 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if until := field(o, "until", anInstant); until != nil {
 		r.Until, given = *until, append(given, "until")
 	}
-	if sel := field(o, "status", oneOf(selectFailed, selectSkipped, selectAll)); sel != nil {
+	if sel := field(o, "status", oneOf(selectFailed, selectSkipped, selectOpen, selectAll)); sel != nil {
 		r.Select, given = *sel, append(given, "status")
 	}
 	if rate := field(o, "max_per_second", anInteger(1, 100)); rate != nil {
@@ -68,7 +69,43 @@ func (s *server) createReplay(c *call) (answer, error) {
 	if dry != nil && *dry {
 		return s.dryRun(c, r)
 	}
+	// Before an Idempotency-Key stands for it: a refused call may be repeated.
+	if running, err := s.runningReplays(c); err != nil {
+		return answer{}, err
+	} else if len(running) >= maxRunningReplays {
+		return answer{}, tooManyReplays()
+	}
 	return s.startReplay(c, o, r, given)
+}
+
+// maxRunningReplays is how many replays of an account may be running at a time.
+const maxRunningReplays = 5
+
+func tooManyReplays() *relay.Error {
+	return &relay.Error{
+		Kind:   relay.KindLimitExceeded,
+		Detail: fmt.Sprintf("The account has %d replays running, which is its limit. Wait for one, or cancel it.", maxRunningReplays),
+	}
+}
+
+// runningReplays returns the IDs of the account's replays that are starting runs,
+// the oldest first.
+func (s *server) runningReplays(c *call) (running []string, err error) {
+	for p := (relay.Page{Limit: 100}); ; {
+		replays, next, err := s.Store.Replays(c.ctx(), c.account(), p)
+		if err != nil {
+			return nil, fmt.Errorf("list replays: %w", err)
+		}
+		for _, r := range replays {
+			if r.Status == relay.ReplayRunning {
+				running = append(running, r.ID)
+			}
+		}
+		if p.After = next; next == "" {
+			slices.Sort(running)
+			return running, nil
+		}
+	}
 }
 
 // startReplay puts the replay and sends the message that starts it.
@@ -80,12 +117,23 @@ func (s *server) startReplay(c *call, o *object, r relay.Replay, given []string)
 	if !slices.Contains(given, "until") {
 		r.Until = mk.at // now means when the first call came
 	}
-	r.ID, r.CreatedAt, r.UpdatedAt = mk.id, mk.at, mk.at
+	r.ID, r.CreatedAt, r.UpdatedAt, r.NextAt = mk.id, mk.at, mk.at, mk.at
 	r, made, err := finish(mk,
 		func() (relay.Replay, error) { return s.Store.Replay(c.ctx(), c.account(), mk.id) },
 		func() (relay.Replay, error) { return r, s.Store.CreateReplay(c.ctx(), r) })
 	if err != nil {
 		return answer{}, fmt.Errorf("create replay: %w", err)
+	}
+	if made {
+		// Of several that were started at once, the first stay.
+		running, err := s.runningReplays(c)
+		if err != nil || slices.Index(running, r.ID) >= maxRunningReplays {
+			s.endReplay(context.WithoutCancel(c.ctx()), r, c.now)
+			if err == nil {
+				err = tooManyReplays()
+			}
+			return answer{}, err
+		}
 	}
 	if !made && (r.Status != relay.ReplayRunning || r.After != "") {
 		return answer{status: http.StatusAccepted, body: replayWire(r)}, nil
@@ -124,6 +172,9 @@ type wireDryRun struct {
 // replayFilter selects the last attempts of the runs that a replay looks at.
 func replayFilter(r relay.Replay) relay.AttemptFilter {
 	f := relay.AttemptFilter{Final: new(true), Since: r.Since, Until: r.Until}
+	if f.Until.After(r.CreatedAt) {
+		f.Until = r.CreatedAt // what comes later is not replayed
+	}
 	switch r.Select {
 	case selectFailed, selectSkipped:
 		f.Status = relay.AttemptStatus(r.Select)
@@ -139,6 +190,9 @@ func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
 	ended, looked := map[string]int{}, 0 // the latest such run by event
 	p := relay.Page{Limit: 100}
 	for range dryRunPages {
+		if r.Select == selectOpen {
+			break
+		}
 		attempts, next, err := s.Store.Attempts(c.ctx(), r.EndpointID, replayFilter(r), p)
 		if err != nil {
 			return answer{}, fmt.Errorf("list attempts of %s: %w", r.EndpointID, err)
@@ -156,7 +210,38 @@ func (s *server) dryRun(c *call, r relay.Replay) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(wireDryRun{Object: "webhook_replay_dry_run", Count: len(ended) - over, Exact: p.After == "" && len(ended) <= dryRunEvents})
+	open, all, err := s.countOpen(c, r)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(wireDryRun{
+		Object: "webhook_replay_dry_run", Count: len(ended) - over + open,
+		Exact: p.After == "" && len(ended) <= dryRunEvents && all,
+	})
+}
+
+// countOpen counts the open deliveries that the replay would send now, and reports
+// whether it has looked at all.
+func (s *server) countOpen(c *call, r relay.Replay) (n int, all bool, err error) {
+	if r.Select != selectOpen && r.Select != selectAll {
+		return 0, true, nil
+	}
+	p := relay.Page{Limit: 100}
+	for range dryRunPages {
+		open, next, err := s.Store.OpenDeliveries(c.ctx(), r.Account, r.EndpointID, r.Since, replayFilter(r).Until, p)
+		if err != nil {
+			return 0, false, fmt.Errorf("list open deliveries to %s: %w", r.EndpointID, err)
+		}
+		for _, o := range open {
+			if o.Delivery.NextAttemptAt.After(c.now) || o.Delivery.NotBefore.After(c.now) {
+				n++
+			}
+		}
+		if p.After = next; next == "" {
+			return n, true, nil
+		}
+	}
+	return n, false, nil
 }
 
 // overtaken counts the events, among the first dryRunEvents of them, whose
@@ -204,6 +289,19 @@ func (s *server) replay(c *call) (relay.Replay, error) {
 	return r, nil
 }
 
+func (s *server) listReplays(c *call) (answer, error) {
+	binding := c.filters().binding("replays")
+	p, err := s.page(c, binding)
+	if err != nil {
+		return answer{}, err
+	}
+	replays, next, err := s.Store.Replays(c.ctx(), c.account(), p)
+	if err != nil {
+		return answer{}, fmt.Errorf("list replays: %w", err)
+	}
+	return s.listed(binding, each(replays, replayWire), next)
+}
+
 func (s *server) readReplay(c *call) (answer, error) {
 	r, err := s.replay(c)
 	if err != nil {
@@ -212,14 +310,16 @@ func (s *server) readReplay(c *call) (answer, error) {
 	return ok(replayWire(r))
 }
 
-// cancelReplay ends a replay that runs; one that has ended stays as it is.
+// cancelReplay ends a replay; one that has ended stays as it is. The runs that it
+// has started and that have made no call yet end as skipped when their messages
+// come.
 func (s *server) cancelReplay(c *call) (answer, error) {
 	for try := range casTries {
 		r, err := s.replay(c)
 		if err != nil {
 			return answer{}, err
 		}
-		if r.Status != relay.ReplayRunning {
+		if !r.Unfinished() {
 			return ok(replayWire(r))
 		}
 		r.Status, r.UpdatedAt, r.FinishedAt = relay.ReplayCancelled, c.now, c.now

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,4 +146,96 @@ type watched struct {
 func (s *watched) CreateReplay(ctx context.Context, r relay.Replay) error {
 	*s.created = r
 	return s.Store.CreateReplay(ctx, r)
+}
+
+func TestReplaysAreListedAndFewRunAtATime(t *testing.T) {
+	w := newWorld(t)
+	path := "/api/v1/webhooks/" + w.createEndpoint() + "/replay"
+	body := `{"since":"2026-05-10T00:00:00Z","status":"open"}`
+	var made []string
+	for range 5 {
+		made = append([]string{w.call("POST", path, body).is(202).equal(map[string]any{"selection": "open", "succeeded": 0, "counted_at": nil}).text("id")}, made...)
+	}
+	w.call("POST", path, body).refused(relay.KindLimitExceeded, "")
+	w.call("POST", path+"?dry_run=true", body).is(200)
+	_, _, other := w.newAccount("other")
+	theirs := w.callAs(other, "POST", "/api/v1/webhooks", newEndpoint).is(201).text("id")
+	w.callAs(other, "POST", "/api/v1/webhooks/"+theirs+"/replay", body).is(202)
+	var got []string
+	for cursor := ""; ; {
+		page := w.call("GET", "/api/v1/replays?limit=2&cursor="+cursor, "").is(200)
+		for _, v := range page.at("data").([]any) {
+			got = append(got, v.(map[string]any)["id"].(string))
+		}
+		if page.at("has_more") == false {
+			break
+		}
+		cursor = page.text("next_cursor")
+	}
+	if diff := cmp.Diff(made, got); diff != "" {
+		t.Errorf("replays (-want +got):\n%s", diff)
+	}
+	// One that drains is not counted, and can be cancelled.
+	r, err := w.Store.Replay(t.Context(), w.account, made[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Status, r.Started, r.Succeeded, r.Failed, r.Skipped, r.Open, r.CountedAt = relay.ReplayDraining, 10, 1, 2, 3, 4, w.clock.Now()
+	if err := w.Store.UpdateReplay(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.call("POST", path, body).is(202)
+	w.call("DELETE", "/api/v1/replays/"+made[0], "").is(200).equal(map[string]any{
+		"status": "cancelled", "started": 10, "succeeded": 1, "failed": 2, "skipped": 3, "open": 4, "counted_at": relay.FormatTime(w.clock.Now()),
+	})
+}
+
+func TestOfReplaysStartedAtOnceTheFirstStay(t *testing.T) {
+	w := newWorld(t)
+	path := "/api/v1/webhooks/" + w.createEndpoint() + "/replay"
+	var wg sync.WaitGroup
+	codes := make(chan int, 20)
+	for range 20 {
+		wg.Go(func() {
+			rec := httptest.NewRecorder()
+			w.h.ServeHTTP(rec, w.request(w.key, "POST", path, `{"since":"2026-05-10T00:00:00Z"}`))
+			codes <- rec.Code
+		})
+	}
+	wg.Wait()
+	close(codes)
+	for code := range codes {
+		if code != 202 && code != 409 {
+			t.Errorf("answered %d", code)
+		}
+	}
+	running := 0
+	for _, v := range w.call("GET", "/api/v1/replays?limit=100", "").is(200).at("data").([]any) {
+		if v.(map[string]any)["status"] == "running" {
+			running++
+		}
+	}
+	if running == 0 || running > 5 {
+		t.Errorf("%d are running", running)
+	}
+}
+
+func TestADryRunCountsWhatIsOpen(t *testing.T) {
+	w := newWorld(t)
+	ep := w.createEndpoint()
+	w.record("evt_bad", ep, relay.AttemptFailed, 0)
+	for i := range 3 {
+		w.clock.Advance(time.Second)
+		a := w.record(fmt.Sprint("evt_", i), ep, relay.AttemptSucceeded, 0)
+		ref := relay.EventRef{Account: w.account, ID: a.EventID, CreatedAt: a.EventCreatedAt}
+		d := relay.Delivery{EndpointID: ep, Attempts: 2, Status: relay.DeliveryRetrying, NextAttemptAt: w.clock.Now().Add(time.Hour)}
+		if err := w.Store.SaveDelivery(t.Context(), ref, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.clock.Advance(time.Second)
+	for sel, want := range map[string]int{"open": 3, "failed": 1, "all": 7} {
+		w.call("POST", "/api/v1/webhooks/"+ep+"/replay?dry_run=true", `{"since":"2026-05-10T00:00:00Z","status":"`+sel+`"}`).is(200).
+			equal(map[string]any{"count": want, "exact": true})
+	}
 }

@@ -284,6 +284,11 @@ type wireReplay struct {
 	Until        moment             `json:"until"`
 	MaxPerSecond int                `json:"max_per_second"`
 	Started      int                `json:"started"`
+	Succeeded    int                `json:"succeeded"`
+	Failed       int                `json:"failed"`
+	Skipped      int                `json:"skipped"`
+	Open         int                `json:"open"`
+	CountedAt    moment             `json:"counted_at"`
 	CreatedAt    moment             `json:"created_at"`
 	UpdatedAt    moment             `json:"updated_at"`
 	FinishedAt   moment             `json:"finished_at"`
@@ -297,6 +302,7 @@ func replayWire(r relay.Replay) wireReplay {
 	return wireReplay{
 		ID: r.ID, Object: "webhook_replay", EndpointID: r.EndpointID, Status: r.Status, Selection: selection,
 		Since: moment(r.Since), Until: moment(r.Until), MaxPerSecond: r.MaxPerSecond, Started: r.Started,
+		Succeeded: r.Succeeded, Failed: r.Failed, Skipped: r.Skipped, Open: r.Open, CountedAt: moment(r.CountedAt),
 		CreatedAt: moment(r.CreatedAt), UpdatedAt: moment(r.UpdatedAt), FinishedAt: moment(r.FinishedAt),
 	}
 }

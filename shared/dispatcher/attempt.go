@@ -196,6 +196,9 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		a.ErrorCode, a.ErrorMessage = relay.CodeExpired, "The delivery's deadline passed before this attempt could be made."
 		return a, true, nil
 	}
+	if stop, err := w.cancelled(ctx, j, &a); stop || err != nil {
+		return a, stop, err
+	}
 	body, err := j.ev.bodies.in(ep.Format)
 	if errors.Is(err, errFormat) {
 		a.Status, a.Final = relay.AttemptSkipped, true

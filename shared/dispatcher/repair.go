@@ -48,8 +48,48 @@ func (d *Dispatcher) Repair(ctx context.Context) (overdue int, err error) {
 			}
 		}
 		if page.After = next; next == "" {
+			if err := d.repairReplays(ctx, before, line); err != nil {
+				return overdue, err
+			}
 			line.Count(telemetry.RepairWalks, 1) // their absence is an alarm
 			return overdue, nil
+		}
+	}
+}
+
+// repairReplays sends again the messages of replays whose next step is long
+// overdue. A step that was only slow is made once: its record says which is next.
+func (d *Dispatcher) repairReplays(ctx context.Context, before time.Time, line *telemetry.Line) error {
+	found := 0
+	for page := (relay.Page{Limit: 100}); ; {
+		replays, next, err := d.Store.UnfinishedReplays(ctx, page)
+		if err != nil {
+			return fmt.Errorf("list unfinished replays: %w", err)
+		}
+		now := relay.Millis(d.Now())
+		var out []relay.Outgoing
+		for _, r := range replays {
+			due := r.NextAt
+			if due.IsZero() {
+				due = r.UpdatedAt
+			}
+			pos, err := parsePosition(r.After)
+			if err != nil || !due.Before(before) || pos.claimed.After(before) {
+				continue
+			}
+			out = append(out, relay.NewReplayMessage(r, pos.step, now, r.CreatedAt.Add(relay.GiveUpAfter)).Outgoing(now))
+		}
+		found += len(out)
+		if len(out) > 0 {
+			if err := d.Retries.Send(ctx, out...); err != nil {
+				return fmt.Errorf("send replays again: %w", err)
+			}
+		}
+		if page.After = next; next == "" {
+			if found > 0 {
+				line.Set(slog.Int("replays", found))
+			}
+			return nil
 		}
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"hookferry/shared/relay"
+)
+
+// What a replay selects beside the statuses of attempts (relay.Replay.Select).
+const (
+	selectBad  = "bad"
+	selectOpen = "open"
+	selectAll  = "all"
 )
 
 const (
@@ -22,7 +26,8 @@ const (
 
 // replay makes one step of a replay: it takes the next page of the endpoint's
 // attempts, begins a new run for each delivery that the replay selects, so many
-// a second, and sends the message for the next step.
+// a second, and sends the message for the next step. Then come what is open, and
+// walks over the runs that count how they ended.
 //
 // The replay's record says which step is next and until when an invocation works
 // on it alone. The order within a step is: claim it, begin runs and send their
@@ -45,7 +50,7 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 	now := relay.Millis(w.Now())
 	step := max(m.Step, 1)
 	switch {
-	case r.Status != relay.ReplayRunning || step < pos.step:
+	case !r.Unfinished() || step < pos.step:
 		return nil // ended, or a copy
 	case !m.GiveUpAt.IsZero() && !now.Before(m.GiveUpAt):
 		r.Status, r.FinishedAt, r.UpdatedAt = relay.ReplayCancelled, now, now
@@ -54,6 +59,17 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 		return w.replayLater(ctx, m, now.Add(time.Second))
 	case pos.claimed.After(now):
 		return w.replayLater(ctx, m, pos.claimed)
+	}
+	if pos.phase != phaseCount {
+		// All replays of an endpoint keep one pace together: they take turns, a step
+		// of some seconds each.
+		free, mine, err := w.Store.ReplaySlot(ctx, r.EndpointID, now, 0)
+		if err != nil {
+			return fmt.Errorf("read replay slot: %w", err)
+		}
+		if !mine {
+			return w.replayLater(ctx, m, free)
+		}
 	}
 	pos.claimed = w.until
 	r.After, r.UpdatedAt = pos.String(), now
@@ -68,10 +84,16 @@ func (w *work) replay(ctx context.Context, m relay.Message) error {
 		pos.claimed = time.Time{}
 		r.After = pos.String()
 		_ = w.Store.UpdateReplay(ctx, r)
+		if errors.Is(err, errNoSlot) {
+			return w.replayLater(ctx, m, now.Add(time.Second))
+		}
 		return err
 	}
 	return nil
 }
+
+// errNoSlot means that another replay of the endpoint took the time for this step.
+var errNoSlot = errors.New("another replay of the endpoint has its turn")
 
 // replayLater puts a replay's message back until due.
 func (w *work) replayLater(ctx context.Context, m relay.Message, due time.Time) error {
@@ -89,28 +111,66 @@ func (w *work) replayStep(ctx context.Context, m relay.Message, r relay.Replay, 
 		r.Status, r.FinishedAt = relay.ReplayCancelled, now
 		return w.saveReplay(ctx, r)
 	}
-	perSecond := min(max(r.MaxPerSecond, 1), 100)
-	page := relay.Page{Limit: min(perSecond*int(replayAhead/time.Second), 100), After: pos.cursor}
-	attempts, next, err := w.Store.Attempts(ctx, r.EndpointID, replayFilter(r), page)
-	if err != nil {
-		return fmt.Errorf("list attempts: %w", err)
+	var wait time.Duration
+	switch pos.phase {
+	case phaseCount:
+		wait, err = w.countStep(ctx, &r, &pos, now)
+	case phaseOpen:
+		wait, err = w.openStep(ctx, &r, &pos, now)
+	default:
+		wait, err = w.startStep(ctx, &r, &pos, now)
 	}
-	started, err := w.startRuns(ctx, r, attempts, now, perSecond)
 	if err != nil {
 		return err
 	}
-	r.Started += started
-	r.After = position{step: pos.step + 1, cursor: next}.String()
-	if next == "" {
-		r.Status, r.FinishedAt = relay.ReplayCompleted, now
+	pos.step, pos.claimed = pos.step+1, time.Time{}
+	r.After, r.NextAt = pos.String(), now.Add(wait)
+	if !r.Unfinished() {
+		r.FinishedAt, r.NextAt = now, time.Time{}
 		return w.saveReplay(ctx, r)
 	}
-	seconds := (started + perSecond - 1) / perSecond
-	following := relay.NewReplayMessage(r, pos.step+1, now.Add(time.Duration(seconds)*time.Second), m.GiveUpAt)
-	if err := w.retries.send(ctx, following); err != nil {
+	if err := w.retries.send(ctx, relay.NewReplayMessage(r, pos.step, r.NextAt, m.GiveUpAt)); err != nil {
 		return fmt.Errorf("send the next step: %w", err)
 	}
 	return w.saveReplay(ctx, r)
+}
+
+// startStep starts runs for the next page of what the replay selects, and says
+// how long they take.
+func (w *work) startStep(ctx context.Context, r *relay.Replay, pos *position, now time.Time) (time.Duration, error) {
+	if r.Select == selectOpen {
+		*pos = position{step: pos.step, phase: phaseOpen}
+		return 0, nil
+	}
+	perSecond := pace(*r)
+	page := relay.Page{Limit: min(perSecond*int(replayAhead/time.Second), 100), After: pos.cursor}
+	attempts, next, err := w.Store.Attempts(ctx, r.EndpointID, replayFilter(*r), page)
+	if err != nil {
+		return 0, fmt.Errorf("list attempts: %w", err)
+	}
+	started, long, err := w.startRuns(ctx, *r, attempts, now)
+	if err != nil {
+		return 0, err
+	}
+	r.Started += started
+	pos.tally.runs += started
+	switch pos.cursor = next; {
+	case next != "":
+	case r.Select == selectAll:
+		pos.phase = phaseOpen
+	default:
+		w.drain(r, pos, now)
+	}
+	return long, nil
+}
+
+// drain begins the time in which what the replay has started comes to its end.
+func (w *work) drain(r *relay.Replay, pos *position, now time.Time) {
+	pos.phase, pos.cursor, pos.drained = phaseCount, "", now
+	r.Status = relay.ReplayDraining
+	if pos.tally.runs == 0 {
+		r.Status, r.Open, r.CountedAt = relay.ReplayCompleted, pos.tally.copies, now
+	}
 }
 
 // saveReplay writes the replay, unless it has been cancelled meanwhile: who
@@ -121,132 +181,4 @@ func (w *work) saveReplay(ctx context.Context, r relay.Replay) error {
 		return fmt.Errorf("update replay: %w", err)
 	}
 	return nil
-}
-
-// A position is how far a replay has come; a Replay keeps it as After. Empty
-// stands for the first step.
-type position struct {
-	step    int       // the next to be made
-	claimed time.Time // until when an invocation makes it alone
-	cursor  string    // the page of attempts
-}
-
-func (p position) String() string {
-	claimed := int64(0)
-	if !p.claimed.IsZero() {
-		claimed = p.claimed.UnixMilli()
-	}
-	return fmt.Sprintf("%d.%d.%s", p.step, claimed, p.cursor)
-}
-
-func parsePosition(after string) (position, error) {
-	if after == "" {
-		return position{step: 1}, nil
-	}
-	parts := strings.SplitN(after, ".", 3)
-	if len(parts) != 3 {
-		return position{}, fmt.Errorf("replay position %q is malformed", after)
-	}
-	step, err1 := strconv.Atoi(parts[0])
-	claimed, err2 := strconv.ParseInt(parts[1], 10, 64)
-	if err1 != nil || err2 != nil || step < 1 {
-		return position{}, fmt.Errorf("replay position %q is malformed", after)
-	}
-	p := position{step: step, cursor: parts[2]}
-	if claimed != 0 {
-		p.claimed = time.UnixMilli(claimed).UTC()
-	}
-	return p, nil
-}
-
-// replayFilter selects the last attempts of runs: only what has ended is
-// delivered again.
-func replayFilter(r relay.Replay) relay.AttemptFilter {
-	final := true
-	f := relay.AttemptFilter{Final: &final, Since: r.Since, Until: r.Until}
-	switch r.Select {
-	case "bad":
-		f.Bad = true
-	case "all":
-	default:
-		f.Status = relay.AttemptStatus(r.Select)
-	}
-	return f
-}
-
-// startRuns begins a run for each attempt's delivery, at most perSecond of them
-// due in any second from now on, and sends their first attempts. It returns how
-// many runs there are of this replay among them.
-func (w *work) startRuns(ctx context.Context, r relay.Replay, attempts []relay.Attempt, now time.Time, perSecond int) (int, error) {
-	var (
-		mu      sync.Mutex
-		msgs    []relay.Message
-		errs    []error
-		slot    int
-		working sync.WaitGroup
-	)
-	gate := make(chan struct{}, maxReplayWorkers)
-	seen := map[string]bool{}
-	for _, a := range attempts {
-		if seen[a.EventID] {
-			continue
-		}
-		seen[a.EventID] = true
-		gate <- struct{}{}
-		working.Go(func() {
-			defer func() { <-gate }()
-			err := w.guard(func() error {
-				ok, err := w.selected(ctx, r, a)
-				if err != nil || !ok {
-					return err
-				}
-				mu.Lock()
-				at := now.Add(time.Duration(slot/perSecond) * time.Second)
-				slot++
-				mu.Unlock()
-				run, err := w.Store.StartRun(ctx, r.Account, a.EventID, r.EndpointID, r.ID, at)
-				if errors.Is(err, relay.ErrNotFound) {
-					return nil
-				}
-				if err != nil {
-					return fmt.Errorf("start run: %w", err)
-				}
-				ref := relay.EventRef{Account: r.Account, ID: a.EventID, CreatedAt: a.EventCreatedAt}
-				mu.Lock()
-				defer mu.Unlock()
-				msgs = append(msgs, relay.NewAttemptMessage(ref, r.EndpointID, run.Number, 1, run.StartedAt, run.StartedAt.Add(relay.GiveUpAfter)))
-				return nil
-			})
-			if err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			}
-		})
-	}
-	working.Wait()
-	if len(msgs) > 0 {
-		// A crash before this leaves runs without a message: the step comes again
-		// and sends them.
-		for _, err := range sendAll(ctx, w.Retries, w.Now(), msgs) {
-			errs = append(errs, fmt.Errorf("send first attempt: %w", err))
-		}
-	}
-	return len(msgs), errors.Join(errs...)
-}
-
-// selected reports whether the delivery that an attempt ended is to be run
-// again: the attempt's run is its latest, so that what a later run has delivered
-// is left alone; or the next one is, and this replay has begun it, in an earlier
-// receive of the same step.
-func (w *work) selected(ctx context.Context, r relay.Replay, a relay.Attempt) (bool, error) {
-	rec, err := w.Store.Event(ctx, r.Account, a.EventID, true)
-	if errors.Is(err, relay.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read event: %w", err)
-	}
-	latest := rec.Runs[r.EndpointID]
-	return latest.Number == a.Run || latest.Token == r.ID && latest.Number == a.Run+1, nil
 }

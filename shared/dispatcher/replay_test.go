@@ -100,7 +100,7 @@ func TestAReplayDeliversWhatFailedAtItsPace(t *testing.T) {
 
 func TestAReplaySelects(t *testing.T) {
 	for sel, want := range map[string][]string{
-		"failed": {"evt_f"}, "skipped": {"evt_s"}, "bad": {"evt_f", "evt_s"}, "all": {"evt_f", "evt_ok", "evt_s"},
+		"failed": {"evt_f"}, "skipped": {"evt_s"}, "bad": {"evt_f", "evt_s"}, "all": {"evt_f", "evt_ok", "evt_open", "evt_s"}, "open": {"evt_open"},
 	} {
 		t.Run(sel, func(t *testing.T) {
 			r := newRig(t, func(c *dispatcher.Config) { c.Schedule = relay.Schedule{0, time.Hour} })
@@ -149,30 +149,6 @@ func TestWhatALaterRunDeliveredIsNotReplayed(t *testing.T) {
 	r.run(time.Minute)
 	if got := r.dest.count() - before; got != 0 || r.replayState(second.ID).Started != 0 {
 		t.Errorf("got %d calls, replay %+v", got, r.replayState(second.ID))
-	}
-}
-
-func TestACancelledReplayStops(t *testing.T) {
-	r := newRig(t, func(c *dispatcher.Config) { c.Schedule = relay.Schedule{0} })
-	r.endpoint("a")
-	r.failAll(60)
-	r.dest.always(200)
-	before := r.dest.count()
-	r.clock.Advance(time.Minute)
-	rep := r.replay("bad", 1)
-	r.run(15 * time.Second)
-	state := r.replayState(rep.ID)
-	state.Status = relay.ReplayCancelled
-	r.check(r.store.UpdateReplay(t.Context(), state))
-	r.run(10 * time.Minute)
-	if got := r.dest.count() - before; got < 15 || got > 20 {
-		t.Errorf("got %d calls, want those of two steps of 10 s", got)
-	}
-	if got := r.replayState(rep.ID); got.Status != relay.ReplayCancelled {
-		t.Errorf("replay is %s", got.Status)
-	}
-	if left := r.onQueue(r.retries); len(left) != 0 {
-		t.Errorf("left: %+v", left)
 	}
 }
 

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ import (
 // startsAttribute holds when the runs before an endpoint's latest started, with
 // the endpoint's identifier behind it.
 const startsAttribute = "."
+
+// maxChains is how many runs of an event are looked into for its attempts.
+const maxChains = 300
 
 // maxStarts is how many earlier runs of a delivery are remembered.
 const maxStarts = 20
@@ -110,7 +114,9 @@ func (s *Store) EventAttempts(ctx context.Context, ref relay.EventRef, endpoints
 	for _, endpoint := range endpoints {
 		all = append(all, chains(r, it, endpoint)...)
 	}
-	attempts, err := s.follow(ctx, r.Ref(), all, false)
+	// The newest runs; nobody makes a reader follow thousands.
+	slices.SortStableFunc(all, func(a, b chain) int { return b.due.Compare(a.due) })
+	attempts, err := s.follow(ctx, r.Ref(), all[:min(len(all), maxChains)], false)
 	if err != nil {
 		return nil, fmt.Errorf("read attempts of %s: %w", ref.ID, err)
 	}

@@ -23,7 +23,8 @@
 //	key             K#hash              K                and a copy A#account, K#key
 //	expectation     X#source            R#request        and a row X#source, T#time#request
 //	idempotency     I#account#hash      I                once
-//	replay          Y#account#replay    Y
+//	replay              Y#account           replay           and a row YO, account#replay until it ends
+//	replay slot         C#endpoint          R                once for each step of a replay
 //	account         N#name              N                and a row G, time#account
 //	open accounts   O                   account          once a day while it has open events
 //

@@ -252,6 +252,28 @@ func (s *Store) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]relay
 	}
 }
 
+// OpenDeliveries implements relay.Store. It walks the account's open events.
+func (s *Store) OpenDeliveries(ctx context.Context, account, endpoint string, since, until time.Time, p relay.Page) ([]relay.Overdue, string, error) {
+	r, err := eventRange(relay.EventFilter{Since: since, Until: until}, p.After)
+	if err != nil {
+		return nil, "", err
+	}
+	var open []relay.Overdue
+	next, err := page(ctx, s.shardRows("P#", account, r, p.Limit), p.Limit, "e:", func(it item) bool {
+		ref, ok := refOf(account, it.string("sk"))
+		d, known := parseDelivery(endpoint, it.string(endpointAttribute+endpoint))
+		if !ok || !known || unixMillis(ref.CreatedAt) <= s.cutoff() || !d.Open() || d.NextAttemptAt.IsZero() {
+			return false
+		}
+		open = append(open, relay.Overdue{Event: ref, Delivery: d})
+		return true
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list open deliveries to %s: %w", endpoint, err)
+	}
+	return open, next, nil
+}
+
 // overdue returns the deliveries of one open-event item that are open and were
 // due before t, by endpoint.
 func (s *Store) overdue(account string, it item, t time.Time) ([]relay.Overdue, error) {

@@ -37,6 +37,9 @@ type Message struct {
 	// NotBefore is until when an attempt that is due is held back; zero when it
 	// is not. The message comes no earlier than the later of DueAt and NotBefore.
 	NotBefore time.Time
+	// Early asks for an attempt before it is due, because a replay sends what is
+	// open now. DueAt still names the attempt.
+	Early bool
 	// GiveUpAt is when to stop acting on it and account for it instead.
 	GiveUpAt time.Time
 
@@ -119,9 +122,9 @@ func (m Message) Outgoing(now time.Time) Outgoing {
 }
 
 // ActAt returns when to act on the message: at DueAt, or when it is held back
-// beyond that, at NotBefore.
+// beyond that, or asked for early, at NotBefore.
 func (m Message) ActAt() time.Time {
-	if m.NotBefore.After(m.DueAt) {
+	if m.Early || m.NotBefore.After(m.DueAt) {
 		return m.NotBefore
 	}
 	return m.DueAt
@@ -149,6 +152,7 @@ type (
 		Due      int64        `json:"due,omitempty"`
 		GiveUp   int64        `json:"giv,omitempty"`
 		Not      int64        `json:"nbf,omitempty"`
+		Early    bool         `json:"ear,omitempty"`
 		Event    *wireEvent   `json:"ev,omitempty"`
 		Proof    string       `json:"prf,omitempty"`
 		Attempt  *wireAttempt `json:"att,omitempty"`
@@ -212,7 +216,7 @@ const messageVersion = 1
 // Encode returns the message's wire form.
 func (m Message) Encode() []byte {
 	w := wireMessage{
-		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt), Not: millis(m.NotBefore),
+		V: messageVersion, Kind: m.Kind, MID: m.MID, Due: millis(m.DueAt), GiveUp: millis(m.GiveUpAt), Not: millis(m.NotBefore), Early: m.Early,
 		EventID: m.Ref.ID, Created: millis(m.Ref.CreatedAt), Endpoint: m.EndpointID,
 		Run: m.Run, Number: m.Number, Source: m.SourceID, Request: m.SiviRequest, Replay: m.ReplayID, Step: m.Step, Proof: m.Proof,
 	}
@@ -269,7 +273,7 @@ func DecodeMessage(body []byte) (Message, error) {
 	}
 	m := Message{
 		Kind: w.Kind, MID: w.MID, DueAt: fromMillis(w.Due), GiveUpAt: fromMillis(w.GiveUp),
-		NotBefore: fromMillis(w.Not), Account: w.Account,
+		NotBefore: fromMillis(w.Not), Early: w.Early, Account: w.Account,
 		EndpointID: w.Endpoint, Run: w.Run, Number: w.Number, SourceID: w.Source, SiviRequest: w.Request,
 		ReplayID: w.Replay, Step: w.Step, Proof: w.Proof,
 	}

@@ -201,6 +201,10 @@ type EventStore interface {
 	StartRun(ctx context.Context, account, event, endpoint, token string, at time.Time) (Run, error)
 	// Events lists an account's events that fit the filter.
 	Events(ctx context.Context, account string, f EventFilter, p Page) (events []EventSummary, next string, err error)
+	// OpenDeliveries lists the deliveries to an endpoint that are open and have a
+	// time for their next attempt, of events accepted from since to until
+	// (exclusive), the newest event first.
+	OpenDeliveries(ctx context.Context, account, endpoint string, since, until time.Time, p Page) (open []Overdue, next string, err error)
 	// Overdue lists deliveries of all accounts that are open and whose
 	// NextAttemptAt is before t, in no order. Pages may be empty.
 	Overdue(ctx context.Context, t time.Time, p Page) (late []Overdue, next string, err error)
@@ -240,7 +244,13 @@ func EndpointsOf(deliveries []Delivery) (ids []string) {
 	return ids
 }
 
-// Overdue is a delivery whose next attempt should have been made.
+// Unfinished reports whether the replay has steps to come.
+func (r Replay) Unfinished() bool {
+	return r.Status == ReplayRunning || r.Status == ReplayDraining
+}
+
+// Overdue is a delivery whose next attempt should have been made, or that is
+// open.
 type Overdue struct {
 	Event    EventRef
 	Delivery Delivery
@@ -287,6 +297,16 @@ type ReplayStore interface {
 	Replay(ctx context.Context, account, id string) (Replay, error)
 	// UpdateReplay works as UpdateEndpoint does.
 	UpdateReplay(ctx context.Context, r Replay) error
+	// Replays lists an account's replays. It is consistent.
+	Replays(ctx context.Context, account string, p Page) (replays []Replay, next string, err error)
+	// UnfinishedReplays lists the replays of all accounts that are running or
+	// draining, in no order. Pages may be empty.
+	UnfinishedReplays(ctx context.Context, p Page) (replays []Replay, next string, err error)
+	// ReplaySlot takes an endpoint's time for replays from now on for as long as is
+	// asked for, if nobody has it, and reports whether it did; else free is when it
+	// can be had. Of two concurrent calls one gets it. Asked for no time it only
+	// tells.
+	ReplaySlot(ctx context.Context, endpoint string, now time.Time, long time.Duration) (free time.Time, taken bool, err error)
 }
 
 // ReplayStatus is how far a replay has come.
@@ -308,7 +328,7 @@ type Replay struct {
 	EndpointID   string
 	Since, Until time.Time // of the attempts' DueAt
 	// Select is what is delivered again: AttemptFailed or AttemptSkipped alone,
-	// "bad" for both, "all".
+	// "bad" for both, "open", "all".
 	Select       string
 	MaxPerSecond int
 	Status       ReplayStatus
@@ -318,8 +338,11 @@ type Replay struct {
 	Succeeded, Failed, Skipped, Open int
 	CountedAt                        time.Time
 	After                            string // the page that is worked on
-	CreatedAt                        time.Time
-	UpdatedAt                        time.Time
-	FinishedAt                       time.Time // zero while running
-	Version                          int64
+	// NextAt is when its next step is due. One whose step is long overdue has lost
+	// its message. It is zero on records of earlier versions.
+	NextAt     time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	FinishedAt time.Time // zero while running
+	Version    int64
 }

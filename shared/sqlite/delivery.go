@@ -196,6 +196,28 @@ func (db *DB) StartRun(ctx context.Context, account, event, endpoint, token stri
 	return run, nil
 }
 
+var openList = list{name: "open deliveries", keys: "it", desc: true}
+
+// OpenDeliveries implements relay.Store.
+func (db *DB) OpenDeliveries(ctx context.Context, account, endpoint string, since, until time.Time, p relay.Page) (open []relay.Overdue, next string, err error) {
+	next, err = db.page(ctx, openList, p, `SELECT event_created_at, event, run, attempts, status, next_at, not_before
+		FROM deliveries INDEXED BY deliveries_of_endpoint
+		WHERE account = ? AND endpoint = ? AND status IN ('pending', 'retrying') AND next_at > 0
+		AND event_created_at >= ? AND event_created_at < ? AND (event_created_at, event) < (?, ?)
+		ORDER BY event_created_at DESC, event DESC`,
+		[]any{account, endpoint, max(millis(since), db.cutoff()), until}, func(r row) (bool, error) {
+			open = append(open, relay.Overdue{
+				Event: relay.EventRef{Account: account, ID: r.text(1), CreatedAt: r.time(0)},
+				Delivery: relay.Delivery{
+					EndpointID: endpoint, Run: int(r.int(2)), Attempts: int(r.int(3)),
+					Status: relay.DeliveryStatus(r.text(4)), NextAttemptAt: r.time(5), NotBefore: r.time(6),
+				},
+			})
+			return true, nil
+		})
+	return open, next, wrap(err, "open deliveries to %s", endpoint)
+}
+
 var overdueList = list{name: "overdue", keys: "ittt"}
 
 // Overdue implements relay.Store, the longest overdue first.

@@ -43,6 +43,12 @@ ALTER TABLE replays ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN open INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE replays ADD COLUMN counted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE replays ADD COLUMN next_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX replays_of_account ON replays (account, id);
+CREATE INDEX replays_unfinished ON replays (id) WHERE status IN ('running', 'draining');
+CREATE TABLE replay_slots (endpoint TEXT PRIMARY KEY, taken_until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX deliveries_of_endpoint ON deliveries (account, endpoint, event_created_at, event)
+  WHERE status IN ('pending', 'retrying') AND next_at > 0;
 ALTER TABLE idempotency ADD COLUMN route TEXT NOT NULL DEFAULT '';
 ALTER TABLE idempotency ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE expectations ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;

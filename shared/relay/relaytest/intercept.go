@@ -232,6 +232,24 @@ func (s *intercepted) EndAttempt(ctx context.Context, a relay.Attempt) error {
 	return s.around(ctx, Call{"EndAttempt", a.ID, true}, func() error { return s.next.EndAttempt(ctx, a) })
 }
 
+func (s *intercepted) OpenDeliveries(ctx context.Context, account, endpoint string, since, until time.Time, p relay.Page) ([]relay.Overdue, string, error) {
+	return two(ctx, s, Call{"OpenDeliveries", endpoint + p.After, false}, func() ([]relay.Overdue, string, error) {
+		return s.next.OpenDeliveries(ctx, account, endpoint, since, until, p)
+	})
+}
+
+func (s *intercepted) Replays(ctx context.Context, account string, p relay.Page) ([]relay.Replay, string, error) {
+	return two(ctx, s, Call{"Replays", account + p.After, false}, func() ([]relay.Replay, string, error) { return s.next.Replays(ctx, account, p) })
+}
+
+func (s *intercepted) UnfinishedReplays(ctx context.Context, p relay.Page) ([]relay.Replay, string, error) {
+	return two(ctx, s, Call{"UnfinishedReplays", p.After, false}, func() ([]relay.Replay, string, error) { return s.next.UnfinishedReplays(ctx, p) })
+}
+
+func (s *intercepted) ReplaySlot(ctx context.Context, endpoint string, now time.Time, long time.Duration) (time.Time, bool, error) {
+	return two(ctx, s, Call{"ReplaySlot", endpoint, true}, func() (time.Time, bool, error) { return s.next.ReplaySlot(ctx, endpoint, now, long) })
+}
+
 func (s *intercepted) CreateReplay(ctx context.Context, r relay.Replay) error {
 	return s.around(ctx, Call{"CreateReplay", r.ID, true}, func() error { return s.next.CreateReplay(ctx, r) })
 }

@@ -31,6 +31,7 @@ type Memory struct {
 	replays     map[string]relay.Replay
 	refusals    map[refusalKey]relay.Refusal
 	activity    map[string][]relay.Tally // by endpoint
+	slots       map[string]time.Time     // until when an endpoint's time for replays is taken
 }
 
 var _ relay.Store = (*Memory)(nil)
@@ -51,6 +52,7 @@ func NewMemory(now func() time.Time, retention time.Duration) *Memory {
 		replays:     map[string]relay.Replay{},
 		refusals:    map[refusalKey]relay.Refusal{},
 		activity:    map[string][]relay.Tally{},
+		slots:       map[string]time.Time{},
 	}
 }
 

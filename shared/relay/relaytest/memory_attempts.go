@@ -126,3 +126,42 @@ func (m *Memory) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	m.replays[r.ID] = r
 	return nil
 }
+
+// Replays implements relay.ReplayStore.
+func (m *Memory) Replays(ctx context.Context, account string, p relay.Page) ([]relay.Replay, string, error) {
+	return m.listReplays(ctx, p, descending, func(r relay.Replay) bool { return r.Account == account })
+}
+
+// UnfinishedReplays implements relay.ReplayStore.
+func (m *Memory) UnfinishedReplays(ctx context.Context, p relay.Page) ([]relay.Replay, string, error) {
+	return m.listReplays(ctx, p, ascending, relay.Replay.Unfinished)
+}
+
+func (m *Memory) listReplays(ctx context.Context, p relay.Page, order func(a, b string) int, is func(relay.Replay) bool) ([]relay.Replay, string, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer m.mu.Unlock()
+	var all []relay.Replay
+	for _, r := range m.replays {
+		if is(r) && !m.expired(r.CreatedAt) {
+			all = append(all, r)
+		}
+	}
+	return page(all, p, order, func(r relay.Replay) string { return r.ID }, nil)
+}
+
+// ReplaySlot implements relay.ReplayStore.
+func (m *Memory) ReplaySlot(ctx context.Context, endpoint string, now time.Time, long time.Duration) (time.Time, bool, error) {
+	if err := m.enter(ctx); err != nil {
+		return time.Time{}, false, err
+	}
+	defer m.mu.Unlock()
+	if free := m.slots[endpoint]; free.After(now) {
+		return free, false, nil
+	}
+	if long > 0 {
+		m.slots[endpoint] = now.Add(long)
+	}
+	return now, true, nil
+}

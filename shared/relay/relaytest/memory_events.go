@@ -246,6 +246,23 @@ func (m *Memory) Events(ctx context.Context, account string, f relay.EventFilter
 		})
 }
 
+// OpenDeliveries implements relay.EventStore.
+func (m *Memory) OpenDeliveries(ctx context.Context, account, endpoint string, since, until time.Time, p relay.Page) ([]relay.Overdue, string, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer m.mu.Unlock()
+	var all []relay.Overdue
+	for _, e := range m.events {
+		d, ok := e.deliveries[endpoint]
+		if at := e.record.CreatedAt; ok && e.record.Account == account && !m.expired(at) && !at.Before(since) && at.Before(until) &&
+			d.Open() && !d.NextAttemptAt.IsZero() {
+			all = append(all, relay.Overdue{Event: e.record.Ref(), Delivery: d})
+		}
+	}
+	return page(all, p, descending, func(o relay.Overdue) string { return position(o.Event.CreatedAt, o.Event.ID) }, nil)
+}
+
 // Overdue implements relay.EventStore.
 func (m *Memory) Overdue(ctx context.Context, t time.Time, p relay.Page) ([]relay.Overdue, string, error) {
 	if err := m.enter(ctx); err != nil {

@@ -81,6 +81,16 @@ func (q *MemoryQueue) put(body []byte, delay time.Duration) {
 	q.sent = make(chan struct{})
 }
 
+// Lose removes the messages whose bodies are such, received or not, and returns how
+// many there were.
+func (q *MemoryQueue) Lose(such func(body []byte) bool) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before := len(q.messages)
+	q.messages = slices.DeleteFunc(q.messages, func(m *memoryMessage) bool { return such(m.body) })
+	return before - len(q.messages)
+}
+
 // Receive implements relay.Queue.
 func (q *MemoryQueue) Receive(ctx context.Context, limit int, wait, visibility time.Duration) ([]relay.Received, error) {
 	timeout := time.NewTimer(wait)

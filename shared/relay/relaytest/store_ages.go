@@ -11,6 +11,9 @@ import (
 var replayPromises = []storePromise{
 	{"a replay round-trips", (*storeTest).replays},
 	{"a replay is updated only at the version that was read", (*storeTest).replayVersions},
+	{"the replays of an account are listed, and the unfinished ones of all", (*storeTest).replayLists},
+	{"an endpoint's time for replays is had by one", (*storeTest).replaySlots},
+	{"open deliveries to an endpoint are found by when their events came", (*storeTest).openDeliveries},
 	{"a replay vanishes when the retention time has passed since it was created", (*storeTest).replayAges},
 }
 
@@ -32,6 +35,7 @@ func (s *storeTest) replays() {
 	full := s.replay(0)
 	full.Until, full.Status, full.Started, full.After = Start, relay.ReplayCompleted, 42, odd
 	full.FinishedAt = Start.Add(time.Minute)
+	full.NextAt = Start.Add(70 * time.Second)
 	full.Succeeded, full.Failed, full.Skipped, full.Open, full.CountedAt = 30, 5, 4, 3, Start.Add(50*time.Second)
 	covered(s, full)
 	for _, r := range []relay.Replay{full, s.replay(1)} {

@@ -83,6 +83,7 @@ type World struct {
 	deliv     map[deliveryKey]*worldDelivery
 	posts     []*post
 	byRequest map[string]*post
+	hurried   map[string]time.Time // endpoints whose open deliveries were asked for early, and since when
 	trace     []string
 	faults    []string
 }

@@ -259,8 +259,18 @@ func (w *World) replay(ctx context.Context) {
 	now := w.Clock.Now()
 	r := relay.Replay{
 		ID: w.id(relay.ReplayPrefix), Account: WorldAccount, EndpointID: id, Since: Start, Until: now,
-		Select: []string{"bad", "all", "failed", "skipped"}[w.rand.IntN(4)], MaxPerSecond: 1 + w.rand.IntN(10), Status: relay.ReplayRunning,
+		Select: []string{"bad", "all", "failed", "skipped", "open"}[w.rand.IntN(5)], MaxPerSecond: 1 + w.rand.IntN(10), Status: relay.ReplayRunning,
 		CreatedAt: now, UpdatedAt: now,
+	}
+	if r.Select == "all" || r.Select == "open" {
+		w.mu.Lock()
+		if w.hurried == nil {
+			w.hurried = map[string]time.Time{}
+		}
+		if _, ok := w.hurried[id]; !ok {
+			w.hurried[id] = now
+		}
+		w.mu.Unlock()
 	}
 	ports, p := w.visitor()
 	err := ports.Store.CreateReplay(ctx, r)
