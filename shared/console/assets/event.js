@@ -106,7 +106,8 @@ function Body({ ev, text, endpoints, sources, hurry }) {
     hurry();
   });
   const toRetry = ev.deliveries.filter((d) => ["failed", "retrying", "skipped"].includes(d.status) && canRetry(d.endpoint_id) && endpoints.get(d.endpoint_id)?.status === "active");
-  const target = attempt && canRetry(attempt.endpoint_id) ? attempt.endpoint_id : toRetry[0]?.endpoint_id;
+  // A key that is pressed by mistake must not send again what an endpoint has.
+  const target = (toRetry.find((d) => d.endpoint_id === attempt?.endpoint_id) || toRetry[0])?.endpoint_id;
   const verify = () => {
     setVerifying(true);
     requestAnimationFrame(() => document.getElementById("verify")?.focus());

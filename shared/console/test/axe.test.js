@@ -33,7 +33,7 @@ for (const colorScheme of ["light", "dark"]) {
       for (const [name, path, seen] of world.pages) {
         await page.goto(world.relay.api + path);
         await page.getByText(seen).first().waitFor();
-        await page.waitForTimeout(400);
+        await page.waitForLoadState("networkidle");
         await judge(name);
       }
       for (const [name, path, button] of world.dialogs) {

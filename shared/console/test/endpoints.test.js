@@ -117,7 +117,7 @@ test("a replay is cancelled after a question", async () => {
   const { page, context } = await open(`/console/replays/${r.id}`);
   await page.getByRole("button", { name: "Cancel…" }).click();
   await page.getByRole("button", { name: "Cancel the replay" }).click();
-  await page.getByText("Cancelled").waitFor();
+  await page.getByText("Cancelled", { exact: true }).waitFor();
   await context.close();
 });
 
@@ -125,7 +125,7 @@ test("an endpoint is deleted only once its name is typed", async () => {
   const [ep] = (await relay.call("GET", "/api/v1/webhooks")).data;
   const { page, context, faults } = await open(`/console/endpoints/${ep.id}`);
   await page.getByRole("button", { name: "Delete…" }).click();
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Keep it", "the safe button has the focus");
+  await until("the focus, which is the safe button's", () => page.evaluate(() => document.activeElement.textContent), (text) => text === "Keep it");
   const remove = page.getByRole("button", { name: "Delete endpoint" });
   assert.equal(await remove.isDisabled(), true);
   await page.getByRole("dialog").getByRole("textbox").fill("Order desk 2");

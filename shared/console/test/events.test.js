@@ -178,6 +178,14 @@ test("a signature is checked in the page, with the secret that stays in it", asy
   await page.getByText("No signature matches").waitFor();
   await field.fill(ep.signing_secret);
   await page.getByText("The signature is right.").waitFor();
+  // All have it: r sends nothing.
+  const sent = [];
+  page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
+  await page.getByRole("heading", { name: "Verify it yourself" }).click();
+  await page.keyboard.press("r");
+  await page.keyboard.press("c");
+  await until("the clipboard", () => page.evaluate(() => navigator.clipboard.readText()), (t) => t === ev.id);
+  assert.deepEqual(sent, []);
   await page.getByText("Python").click();
   await page.getByText("hmac.compare_digest").waitFor();
   assert.deepEqual(faults, []);

@@ -40,7 +40,7 @@ test("scripts, control and direction characters in payload, names and answers ar
   for (const path of ["", "/events", "/endpoints", `/endpoints/${ep.id}`, "/sources", `/sources/${source.id}`]) {
     await page.goto(`${relay.api}/console${path}`);
     await page.getByRole("heading").first().waitFor();
-    await page.waitForTimeout(300);
+    await page.waitForLoadState("networkidle");
     assert.equal(await page.evaluate(() => window.pwned), undefined, path);
     assert.equal(await page.locator("img, script:not([src])").count(), 0, path);
     assert.equal(await page.evaluate(() => /[\u202a-\u202e\u2066-\u2069\u0007]/.test(document.body.textContent)), false, path);
