@@ -74,13 +74,15 @@ model: ## hold the dispatcher to its promises over SCHEDULES seeded schedules of
 
 ENUMERATE ?= 2m
 CUTS ?= 1000
+HISTORY ?= 100000
 
 .PHONY: proof
-proof: ## walk every schedule of small worlds for ENUMERATE, and search the protocol's model, cut the power; needs spin, gcc, strace
+proof: deps ## walk every schedule of small worlds for ENUMERATE, search the protocol's model, cut the power, find an order of HISTORY calls; needs spin, gcc, strace
 	@for tool in spin gcc strace; do command -v $$tool > /dev/null || { echo "$$tool is not installed; on Debian: apt-get install spin gcc strace"; exit 1; }; done
 	$(GO) test ./shared/dispatcher -run 'EverySchedule|AScript' -count=1 -v -timeout 30m -relaytest.enumerate=$(ENUMERATE)
 	$(GO) test ./shared/dispatcher/protocol -count=1 -v -timeout 15m -protocol
 	$(GO) test ./shared/sqlite -run SystemCall -count=1 -v -timeout 30m -powercuts=$(CUTS)
+	$(GO) test ./shared/relay/relaytest ./shared/sqlite ./shared/dynamo -p 1 -run Histories -count=1 -v -timeout 60m -relaytest.history=$(HISTORY)
 
 .PHONY: soak
 soak: ## ten minutes of random endpoints and kills, with the ledger at the end

@@ -67,6 +67,13 @@ func TestStoreKeepsItsPromises(t *testing.T) {
 	}
 }
 
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	relaytest.TestHistories(t, func(t testing.TB, clock *relaytest.Clock) relay.Store {
+		return open(newTable(t), clock.Now)
+	})
+}
+
 func TestCreateTableMakesWhatIsMissingOnly(t *testing.T) {
 	t.Parallel()
 	url, clock := newTable(t), relaytest.NewClock()

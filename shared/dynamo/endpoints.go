@@ -102,6 +102,9 @@ func (s *Store) CreateEndpoint(ctx context.Context, e relay.Endpoint, limit int)
 	writes := []txWrite{
 		{s.transactUpdate(endpointCount(e.Account), addOne, under(limit)), relay.ErrLimit},
 		{s.transactPut(endpointItem(liveEndpointKey(e.Account, e.ID), e, s.retention), absent), relay.ErrExists},
+		// A deleted one has its ID for as long as it is kept. Deleting nothing is the
+		// check of it that the function's role allows.
+		{s.transactDelete(deletedEndpointKey(e.Account, e.ID), absent), relay.ErrExists},
 	}
 	if e.KeyID != "" {
 		writes = append(writes, s.hold(e))

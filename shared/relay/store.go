@@ -97,7 +97,8 @@ type Idempotency struct {
 // EndpointStore keeps endpoints and their counters.
 type EndpointStore interface {
 	// CreateEndpoint puts an endpoint with version 1. ErrLimit if the account
-	// has limit live ones; ErrExists if a live one has the same KeyID.
+	// has limit live ones; ErrExists if its ID is taken, by a deleted one too for
+	// as long as that is kept, or if a live one has the same KeyID.
 	CreateEndpoint(ctx context.Context, e Endpoint, limit int) error
 	// UpdateEndpoint replaces the endpoint of the same ID if its version is
 	// still e.Version, which it then raises by one. ErrConflict; ErrNotFound;
@@ -167,7 +168,9 @@ type EventStore interface {
 	// PutEvent puts the event if the account has none with its key, else returns
 	// the one that is there, read consistently.
 	PutEvent(ctx context.Context, r EventRecord) (existing *EventRecord, err error)
-	// ClaimEvent sets ClaimedUntil to until if it still is from; ErrConflict.
+	// ClaimEvent sets ClaimedUntil to until if it still is from; ErrConflict. That
+	// may also answer a claim that took effect and that another has followed, if
+	// the answer was lost on the way: the event is the other's in any case.
 	ClaimEvent(ctx context.Context, ref EventRef, from, until time.Time) error
 	// ConfirmEvent records how the question to Sivi was settled, while ClaimedUntil
 	// is still claimed; ErrConflict. If Sivi confirmed the event, body takes the

@@ -41,6 +41,12 @@ func TestStoreKeepsItsPromisesOnStaleReadsAndShortPages(t *testing.T) {
 	})
 }
 
+func TestHistories(t *testing.T) {
+	relaytest.TestHistories(t, func(t testing.TB, clock *relaytest.Clock) relay.Store {
+		return open(t, Config{Now: clock.Now, Retention: relaytest.Retention, Exclusive: true})
+	})
+}
+
 func TestQueue(t *testing.T) {
 	relaytest.TestQueue(t, func(t testing.TB, clock *relaytest.Clock) relaytest.Lane {
 		return open(t, Config{Now: clock.Now, Exclusive: true}).Queue("events")

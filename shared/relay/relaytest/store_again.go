@@ -21,6 +21,10 @@ func (s *storeTest) madeOnce() {
 	if got, err := s.Endpoint(s.ctx, s.a, ep.ID); err != nil || got.Name != ep.Name {
 		s.Errorf("the endpoint is %+v, %v", got, err)
 	}
+	gone := ep
+	gone.RevokedAt = s.clock.Now()
+	s.must(s.UpdateEndpoint(s.ctx, gone))
+	s.fails("create an endpoint again that was deleted", s.CreateEndpoint(s.ctx, other, 10), relay.ErrExists)
 	src := s.source(s.a, 0)
 	s.must(s.CreateSource(s.ctx, src, 10))
 	otherSource := src
