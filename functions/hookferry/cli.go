@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"hookferry/shared/config"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -148,32 +150,11 @@ func flagError(c *cobra.Command, err error) error {
 func nearestFlag(c *cobra.Command, name string) string {
 	best, least := "", 3
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(f.Name, name); !f.Hidden && d < least && d < len(f.Name) {
+		if d := config.Distance(f.Name, name); !f.Hidden && d < least && d < len(f.Name) {
 			best, least = f.Name, d
 		}
 	})
 	return best
-}
-
-// editDistance is how many letters must be put in, left out or changed to make a b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func typeName(f *pflag.Flag) string {

@@ -164,10 +164,7 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		err = fmt.Errorf("stop serving: %w", serr)
 	}
 	workers.Wait()
-	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), bounds.NodeFlush)
-	defer cancelFlush()
-	n.dispatcher.Flush(flush)
-	n.refusals.Flush(flush, time.Now())
+	n.flush(context.WithoutCancel(ctx))
 	if cerr := n.backend.close(); err == nil {
 		err = cerr
 	}
@@ -181,6 +178,14 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		n.logger.Info("stopped")
 	}
 	return err
+}
+
+// flush writes what is counted and not yet written.
+func (n *node) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, bounds.NodeFlush)
+	defer cancel()
+	n.dispatcher.Flush(ctx)
+	n.refusals.Flush(ctx, time.Now())
 }
 
 // maintain writes counters that are due and looks for overdue deliveries.

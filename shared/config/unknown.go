@@ -31,7 +31,7 @@ func nearest(name string) string {
 		return ""
 	}
 	for _, v := range variables {
-		if plainName(name) == plainName(v.Name) || distance(name, v.Name) <= 2 {
+		if plainName(name) == plainName(v.Name) || Distance(name, v.Name) <= 2 {
 			return v.Name
 		}
 	}
@@ -42,8 +42,8 @@ func plainName(s string) string {
 	return strings.ToUpper(strings.NewReplacer("_", "", "-", "", ".", "").Replace(s))
 }
 
-// distance is how many letters must be put in, left out or changed to make a b.
-func distance(a, b string) int {
+// Distance returns how many letters must be put in, left out or changed to make a b.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
