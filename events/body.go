@@ -58,6 +58,23 @@ type (
 		DisabledAt     string               `json:"disabled_at"`
 		DisabledReason relay.DisabledReason `json:"disabled_reason"`
 	}
+	health struct {
+		ID            string       `json:"id"`
+		Object        string       `json:"object"`
+		Name          string       `json:"name"`
+		Status        relay.Status `json:"status"`
+		Health        relay.Health `json:"health"`
+		FailureCount  int          `json:"failure_count"`
+		FailingSince  *string      `json:"failing_since"`
+		LastSuccessAt *string      `json:"last_success_at"`
+		LastFailureAt *string      `json:"last_failure_at"`
+	}
+	lastError struct {
+		Code       relay.ErrorCode `json:"code"`
+		Message    string          `json:"message"`
+		HTTPStatus *int            `json:"http_status"`
+		AttemptID  string          `json:"attempt_id"`
+	}
 )
 
 // TestBody returns the body of a webhook.test event in the format: in rivya a
@@ -81,6 +98,34 @@ func DisabledBody(id string, ep relay.Endpoint, at time.Time) []byte {
 		ID: ep.ID, Object: "webhook_endpoint", Name: ep.Name, Status: relay.Disabled,
 		DisabledAt: relay.FormatTime(at), DisabledReason: ep.DisabledReason,
 	}}))
+}
+
+// HealthBody returns the body of the event id of the type, one of those about an
+// endpoint's health, as it is at the time at, with its last failed attempt, empty
+// if there is none. Like DisabledBody it leaves the URL out.
+func HealthBody(id, typ string, ep relay.Endpoint, c relay.Counters, h relay.Health, last relay.Attempt, at time.Time) []byte {
+	data := struct {
+		Endpoint  health     `json:"endpoint"`
+		LastError *lastError `json:"last_error"`
+	}{Endpoint: health{
+		ID: ep.ID, Object: "webhook_endpoint", Name: ep.Name, Status: ep.Status, Health: h, FailureCount: c.FailureCount,
+		FailingSince: moment(c.FailingSince), LastSuccessAt: moment(c.LastSuccessAt), LastFailureAt: moment(c.LastFailureAt),
+	}}
+	if last.ID != "" {
+		data.LastError = &lastError{Code: last.ErrorCode, Message: last.ErrorMessage, AttemptID: last.ID}
+		if last.HTTPStatus != 0 {
+			data.LastError.HTTPStatus = &last.HTTPStatus
+		}
+	}
+	return Body(id, typ, at, marshal(data))
+}
+
+func moment(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	s := relay.FormatTime(t)
+	return &s
 }
 
 func appendText(b []byte, text string) []byte { return append(b, marshal(text)...) }

@@ -20,9 +20,14 @@ type Type struct {
 	Sample      json.RawMessage // a body that the schema takes
 }
 
-// TypeDisabled is the type of the event that tells of an endpoint that was
-// disabled by Hookferry. TypeTest is relay.TypeTest.
-const TypeDisabled = "endpoint.disabled"
+// The types of the events that tell the other endpoints of an account, those that
+// name them, what has become of one. TypeTest is relay.TypeTest.
+const (
+	TypeDegraded  = "endpoint.degraded"
+	TypeRecovered = "endpoint.recovered"
+	TypeFailing   = "endpoint.failing"
+	TypeDisabled  = "endpoint.disabled"
+)
 
 //go:embed schemas/*.json samples/*.json
 var files embed.FS
@@ -32,6 +37,9 @@ var catalogue = []Type{
 	load("generation.failed", "A generation has ended without a result."),
 	load("generation.updated", "A generation has changed its status and has not ended."),
 	load("webhook.test", "A test that was asked for; it stands for no generation."),
+	load(TypeDegraded, "An endpoint keeps failing or timing out; it gets few calls until it answers again."),
+	load(TypeRecovered, "An endpoint that was degraded has answered again; what was held back is on its way."),
+	load(TypeFailing, "An endpoint has had nothing but failures for half of the time after which it is disabled."),
 	load(TypeDisabled, "An endpoint was disabled by Hookferry; nothing is sent to it until it is made active again."),
 }
 

@@ -65,7 +65,7 @@ func TestTheCatalogueHasTheFiveTypes(t *testing.T) {
 			t.Errorf("%s: %q", typ.Name, typ.Description)
 		}
 	}
-	want := []string{"generation.succeeded", "generation.failed", "generation.updated", "webhook.test", "endpoint.disabled"}
+	want := []string{"generation.succeeded", "generation.failed", "generation.updated", "webhook.test", "endpoint.degraded", "endpoint.recovered", "endpoint.failing", "endpoint.disabled"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -163,6 +163,32 @@ func TestTestBodiesAreTheContracts(t *testing.T) {
 	}
 	if err := takes(t, schemaOf(t, lookup(t, relay.TypeTest)), TestBody(relay.FormatRivya, "evt_1", at)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHealthBodiesFitTheirSchemasAndHideTheURL(t *testing.T) {
+	at := time.Date(2026, 5, 11, 0, 0, 0, 123e6, time.UTC)
+	ep := relay.Endpoint{ID: "whend_1", Name: "\"Größe\" <1>", URL: "https://example.com/secret", Status: relay.Active}
+	down := relay.Counters{LastFailureAt: at, FailureCount: 7, FailingSince: at.Add(-time.Hour)}
+	last := relay.Attempt{ID: "att_1", ErrorCode: relay.CodeHTTPError, ErrorMessage: "The endpoint answered with status 500.", HTTPStatus: 500}
+	for _, c := range []struct {
+		typ    string
+		counts relay.Counters
+		health relay.Health
+		last   relay.Attempt
+	}{
+		{TypeDegraded, down, relay.Degraded, last},
+		{TypeDegraded, down, relay.Failing, relay.Attempt{ID: "att_1", ErrorCode: relay.CodeTimeout}},
+		{TypeFailing, down, relay.Failing, relay.Attempt{}},
+		{TypeRecovered, relay.Counters{LastSuccessAt: at}, relay.Healthy, last},
+	} {
+		got := HealthBody("evt_1", c.typ, ep, c.counts, c.health, c.last, at)
+		if err := takes(t, schemaOf(t, lookup(t, c.typ)), got); err != nil {
+			t.Errorf("%s: %v", got, err)
+		}
+		if bytes.Contains(got, []byte("secret")) {
+			t.Errorf("the URL is in %s", got)
+		}
 	}
 }
 

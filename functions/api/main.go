@@ -34,6 +34,7 @@ func main() {
 		URLs:          egress.Policy{}, // the strict one, always
 		PublicURL:     rt.Config.PublicURL,
 		EndpointLimit: rt.Config.EndpointLimit,
+		FailingAfter:  rt.Config.FailingAfter,
 		ExpectFirst:   rt.Config.ExpectFirst,
 		ExpectGiveUp:  rt.Config.ExpectGiveUp,
 		Log:           rt.Log,

@@ -33,6 +33,10 @@ import (
 // repairEvery is how often a node looks for overdue deliveries.
 const repairEvery = 5 * time.Minute
 
+// spareHands are how many batches a lane may have in hand besides those whose
+// calls are in flight.
+const spareHands = 256
+
 // A node is the three functions of the deployed relay in one process.
 type node struct {
 	cfg        config.Config
@@ -90,7 +94,7 @@ func newMeasuredNode(cfg config.Config, b backend, keys *seal.Keyring, logger, a
 	manage := api.New(api.Config{
 		Usage: usage, Limit: cfg.AccountLimit,
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
-		EndpointLimit: cfg.EndpointLimit, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
+		EndpointLimit: cfg.EndpointLimit, FailingAfter: cfg.FailingAfter, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
 		Now: time.Now, Log: n.log, Audit: audit,
 	})
 	alive := &health{store: b.store, queues: map[string]relay.DeadLetters{"events": b.events, "retries": b.retries}}
@@ -138,6 +142,9 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 			err := poller.Run(work, poller.Config{
 				Queue: queue, Name: name, Handle: n.dispatcher.Handle, Timeout: timeout,
 				Visibility: timeout + bounds.NodeHidden, Drain: n.cfg.DeliveryTimeout + bounds.NodeDrain, Log: n.log,
+				// A batch is in hand as long as its slowest call, so calls that hang must
+				// not be able to take all hands: there are more hands than calls.
+				Concurrency: n.bounds.Calls + spareHands,
 			})
 			if err != nil {
 				failed <- err

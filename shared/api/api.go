@@ -37,6 +37,9 @@ type Config struct {
 	// PublicURL begins every ingest_url. Empty: the scheme and host of the
 	// request that asks.
 	PublicURL string
+	// FailingAfter is how long nothing but failures disables an endpoint, by which
+	// its health is judged; 0: 120 hours.
+	FailingAfter time.Duration
 	// EndpointLimit is how many live endpoints an account may have; 0: 100.
 	EndpointLimit int
 	// Usage tells how much is kept of an account's events, and Limit how much may
@@ -146,6 +149,9 @@ func New(cfg Config) http.Handler { return newServer(cfg).handler() }
 func newServer(cfg Config) *server {
 	if cfg.EndpointLimit == 0 {
 		cfg.EndpointLimit = 100
+	}
+	if cfg.FailingAfter == 0 {
+		cfg.FailingAfter = 120 * time.Hour
 	}
 	if cfg.ExpectFirst == 0 {
 		cfg.ExpectFirst = 10 * time.Minute

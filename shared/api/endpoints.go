@@ -151,7 +151,7 @@ func (s *server) createEndpoint(c *call) (answer, error) {
 	} else if counters, err = s.countersOf(c, ep.ID); err != nil {
 		return answer{}, err
 	}
-	w := endpointWire(ep, counters)
+	w := s.endpointWire(ep, counters)
 	if m.mine && ep.Rotations == 0 {
 		// Once more, for a client whose answer was lost; never to another key, and
 		// never a secret that came after.
@@ -217,7 +217,7 @@ func (s *server) listEndpoints(c *call) (answer, error) {
 			return answer{}, fmt.Errorf("read counters: %w", err)
 		}
 	}
-	return s.listed(binding, each(eps, func(e relay.Endpoint) wireEndpoint { return endpointWire(e, counters[e.ID]) }), next)
+	return s.listed(binding, each(eps, func(e relay.Endpoint) wireEndpoint { return s.endpointWire(e, counters[e.ID]) }), next)
 }
 
 func (s *server) readEndpoint(c *call) (answer, error) {
@@ -229,7 +229,7 @@ func (s *server) readEndpoint(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(endpointWire(ep, counters))
+	return ok(s.endpointWire(ep, counters))
 }
 
 func (s *server) patchEndpoint(c *call) (answer, error) {
@@ -279,7 +279,7 @@ func (s *server) patchEndpoint(c *call) (answer, error) {
 	if len(fields) > 0 {
 		s.audit(c, "endpoint.update", ep.ID, fields...)
 	}
-	return ok(endpointWire(ep, counters))
+	return ok(s.endpointWire(ep, counters))
 }
 
 func (s *server) deleteEndpoint(c *call) (answer, error) {
@@ -307,7 +307,7 @@ func (s *server) deleteEndpoint(c *call) (answer, error) {
 	if len(fields) > 0 {
 		s.audit(c, "endpoint.delete", ep.ID, fields...)
 	}
-	return ok(endpointWire(ep, counters))
+	return ok(s.endpointWire(ep, counters))
 }
 
 func (s *server) rotateSecret(c *call) (answer, error) {
@@ -347,7 +347,7 @@ func (s *server) rotateSecret(c *call) (answer, error) {
 		return answer{}, err
 	}
 	s.audit(c, "endpoint.rotate_secret", ep.ID, append(fields, "overlap_seconds")...)
-	w := endpointWire(ep, counters)
+	w := s.endpointWire(ep, counters)
 	w.SigningSecret = secret.Reveal()
 	return ok(w)
 }

@@ -58,10 +58,10 @@ func TestCreateTakesEveryField(t *testing.T) {
 func TestCountersAreShown(t *testing.T) {
 	w := newWorld(t)
 	id, at := w.createEndpoint(), w.clock.Now()
-	if _, err := w.Store.AddOutcomes(context.Background(), id, relay.Outcomes{LastSuccessAt: at.Add(-time.Hour), LastFailureAt: at, FailuresAfter: 5, FailingSince: at}); err != nil {
+	if _, err := w.Store.AddOutcomes(context.Background(), id, relay.Outcomes{LastSuccessAt: at.Add(-time.Hour), LastFailureAt: at, FailuresAfter: 5, FailingSince: at.Add(-time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"last_success_at": relay.FormatTime(at.Add(-time.Hour)), "last_failure_at": relay.FormatTime(at), "failure_count": 5, "health": "failing"}
+	want := map[string]any{"last_success_at": relay.FormatTime(at.Add(-time.Hour)), "last_failure_at": relay.FormatTime(at), "failure_count": 5, "health": "degraded"}
 	w.call("GET", "/api/v1/webhooks/"+id, "").is(200).equal(want)
 	l := w.call("GET", "/api/v1/webhooks", "").is(200)
 	for name, v := range want {

@@ -53,7 +53,7 @@ type wireEndpoint struct {
 	Signatures    []relay.Scheme `json:"signatures"`
 	SourceIDs     []string       `json:"source_ids"`
 	Reason        *string        `json:"disabled_reason"`
-	Health        string         `json:"health"`
+	Health        relay.Health   `json:"health"`
 	FailingSince  moment         `json:"failing_since"`
 	// Filter is the pattern in its canonical form, or null.
 	Filter json.RawMessage `json:"filter"`
@@ -61,7 +61,7 @@ type wireEndpoint struct {
 	OldSecretUntil moment `json:"old_secret_until"`
 }
 
-func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
+func (s *server) endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
 	pattern := json.RawMessage("null")
 	if e.Filter != "" {
 		pattern = json.RawMessage(e.Filter)
@@ -72,7 +72,7 @@ func endpointWire(e relay.Endpoint, n relay.Counters) wireEndpoint {
 		LastSuccessAt: moment(n.LastSuccessAt), LastFailureAt: moment(n.LastFailureAt), FailureCount: n.FailureCount,
 		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt), DisabledAt: moment(e.DisabledAt),
 		RevokedAt: moment(e.RevokedAt), Format: e.Format, Signatures: orEmpty(e.Signatures),
-		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(), FailingSince: moment(n.FailingSince),
+		SourceIDs: orEmpty(e.SourceIDs), Reason: textOrNull(e.DisabledReason), Health: n.Health(s.FailingAfter), FailingSince: moment(n.FailingSince),
 		OldSecretUntil: moment(e.OldSecretUntil),
 	}
 }

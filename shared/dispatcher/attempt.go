@@ -81,11 +81,11 @@ func (w *work) attempt(ctx context.Context, m relay.Message) error {
 	if err != nil {
 		return err
 	}
-	if out != outcomeKept {
+	if out == outcomeLater || out == outcomeMoved {
 		return nil // the message that was sent instead sees to the rest
 	}
 	// A crash before this brings the message again, which finds its attempt on
-	// record.
+	// record; or, if it was held, leaves it to repair to ask for it once more.
 	return w.save(ctx, ev, d)
 }
 
@@ -127,6 +127,7 @@ const (
 	outcomeKept  outcome = iota // the attempt is on record, and its successor sent
 	outcomeLater                // a record-only message has the outcome
 	outcomeMoved                // not started: a message asks for it again
+	outcomeHeld                 // the same, and not before a time that is to be saved
 )
 
 // deliver makes the attempt unless check finds that it is on record, records it
@@ -144,7 +145,7 @@ func (w *work) deliver(ctx context.Context, j job, ep relay.Endpoint, found, che
 			return a.Delivery(), outcomeKept, w.follow(ctx, a, j, true)
 		}
 	}
-	a, started, err := w.make(ctx, j, ep, found)
+	a, hold, err := w.make(ctx, j, ep, found)
 	if errors.Is(err, egress.ErrShortage) {
 		// No call was made, so none is used up: the same attempt is asked for again.
 		return j.pending(), outcomeMoved, w.retries.send(ctx, w.afterShortage(ctx, j.message(), err))
@@ -152,12 +153,15 @@ func (w *work) deliver(ctx context.Context, j job, ep relay.Endpoint, found, che
 	if err != nil {
 		return relay.Delivery{}, 0, err
 	}
-	if !started {
+	switch {
+	case hold == nil:
+		return w.keep(ctx, a, j)
+	case hold.wait == 0:
 		// Durable before the message in hand is deleted; a crash between leaves two,
 		// of which the second to record the attempt ends.
 		return j.pending(), outcomeMoved, w.retries.send(ctx, j.message())
 	}
-	return w.keep(ctx, a, j)
+	return w.hold(ctx, j, hold.wait)
 }
 
 // onRecord looks an attempt up, consistently.
@@ -173,18 +177,18 @@ func (w *work) onRecord(ctx context.Context, j job) (a relay.Attempt, found bool
 }
 
 // make makes the attempt: a call, or for a delivery that may not have one, the
-// record that there was none. started is false when it is too late for a call.
-func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (a relay.Attempt, started bool, err error) {
+// record that there was none. With a hold there is neither.
+func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (a relay.Attempt, not *hold, err error) {
 	now := relay.Millis(w.Now())
 	a = relay.Attempt{
 		ID: j.id(), Account: j.ev.Account, EventID: j.ev.Ref().ID, EventType: j.ev.Type, EndpointID: j.endpointID,
 		Run: j.run, Number: j.number, RequestID: relay.NewID(relay.RequestPrefix, now), DueAt: j.due, CreatedAt: now,
 		MID: j.msg.MID, EventCreatedAt: j.ev.CreatedAt,
 	}
-	skip := func(why string) (relay.Attempt, bool, error) {
+	skip := func(why string) (relay.Attempt, *hold, error) {
 		a.Status, a.Final = relay.AttemptSkipped, true
 		a.ErrorCode, a.ErrorMessage = relay.CodeEndpointDisabled, why
-		return a, true, nil
+		return a, nil, nil
 	}
 	switch {
 	case !found:
@@ -194,7 +198,7 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 	case !now.Before(j.giveUp):
 		a.Status, a.Final = relay.AttemptFailed, true
 		a.ErrorCode, a.ErrorMessage = relay.CodeExpired, "The delivery's deadline passed before this attempt could be made."
-		return a, true, nil
+		return a, nil, nil
 	}
 	if stop, err := w.cancelled(ctx, j, &a); stop || err != nil {
 		return a, stop, err
@@ -203,7 +207,7 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 	if errors.Is(err, errFormat) {
 		a.Status, a.Final = relay.AttemptSkipped, true
 		a.ErrorCode, a.ErrorMessage = relay.CodeFormat, "The endpoint now takes format sivi, which this event cannot be sent in."
-		return a, true, nil
+		return a, nil, nil
 	}
 	if err != nil {
 		// What is stored cannot be opened, and never will be: that is on record as
@@ -211,46 +215,9 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		w.Log.Failure(ctx, "payload unreadable", err, slog.String("account", a.Account), slog.String("event", a.EventID))
 		a.Status, a.Final = relay.AttemptFailed, true
 		a.ErrorCode, a.ErrorMessage = relay.CodePayloadUnreadable, "The event's body cannot be read from the store any more."
-		return a, true, nil
+		return a, nil, nil
 	}
-	if !w.enter() {
-		return a, false, nil
-	}
-	defer w.leave()
-	if err := w.call(ctx, &a, j, ep, body); err != nil {
-		return a, false, err
-	}
-	w.counters.add(a)
-	w.activity.attempted(a)
-	return a, true, nil
-}
-
-// enter waits for a free slot for a call, of this invocation and of the process,
-// and reports false if there is none before it is too late to start one. Leave
-// frees it.
-func (w *work) enter() bool {
-	select {
-	case <-w.late:
-		return false
-	default:
-	}
-	select {
-	case <-w.late:
-		return false
-	case w.slots <- struct{}{}:
-	}
-	select {
-	case <-w.late:
-		<-w.slots
-		return false
-	case w.calls <- struct{}{}:
-		return true
-	}
-}
-
-func (w *work) leave() {
-	<-w.calls
-	<-w.slots
+	return w.admit(ctx, a, j, ep, body)
 }
 
 // keep records an attempt and sends its successor. A crash between the call and

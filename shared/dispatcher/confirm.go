@@ -144,16 +144,13 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 	said, words := verdictUnknown, "Sivi was not asked before the event's time was over."
 	last := !w.Now().Before(giveUp)
 	if !last {
-		if !w.enter() {
-			// The same question, so the same MID: by it the message knows the attempts
-			// that an earlier receive of it has made.
-			later := confirmMessage(ev.Ref(), number, relay.Millis(w.Now()), giveUp)
-			later.MID = m.MID
-			return w.retries.send(ctx, later)
+		in, wait := w.rooms.enter(ev.Account, ev.SourceID, w.late)
+		if !in {
+			return w.askLater(ctx, ev, m, number, wait, save)
 		}
 		var err error
 		said, words, err = w.ask(ctx, ev)
-		w.leave()
+		w.rooms.leave(ev.Account, ev.SourceID, asked(said, err))
 		if err != nil {
 			return err
 		}
@@ -209,6 +206,43 @@ func (w *work) question(ctx context.Context, ev *event, m relay.Message, endpoin
 		}
 		return save(append(ds, c))
 	})
+}
+
+// askLater puts a question off that found no room, or came too late in its
+// invocation.
+func (w *work) askLater(ctx context.Context, ev *event, m relay.Message, number int, wait time.Duration, save func([]relay.Delivery) error) error {
+	// The same question, so the same MID: by it the message knows the attempts
+	// that an earlier receive of it has made.
+	later := confirmMessage(ev.Ref(), number, relay.Millis(w.Now()), ev.CreatedAt.Add(relay.GiveUpAfter))
+	later.MID = m.MID
+	if wait > 0 {
+		later.NotBefore = relay.Millis(w.Now().Add(wait))
+		c := relay.Delivery{
+			EndpointID: relay.Confirmation, Attempts: number - 1, Status: relay.DeliveryPending,
+			NextAttemptAt: later.DueAt, NotBefore: later.NotBefore,
+		}
+		if number > 1 {
+			c.Status = relay.DeliveryRetrying
+		}
+		if err := save(append(waiting(ev, relay.DeliveryPending, 0), c)); err != nil {
+			return fmt.Errorf("save confirmation: %w", err)
+		}
+		if m.Kind == relay.MessageEvent {
+			w.release(ctx, ev) // it is not to keep the question off
+		}
+	}
+	return w.retries.send(ctx, later)
+}
+
+// asked says how a call that asks Sivi ended.
+func asked(said verdict, err error) ending {
+	switch {
+	case err != nil || said == verdictNever:
+		return endedUncalled
+	case said == verdictUnknown:
+		return endedSilence
+	}
+	return endedWell
 }
 
 // waiting is the state of an event's deliveries before any of them was tried.

@@ -31,16 +31,21 @@ type tally struct {
 	outcomes  relay.Outcomes
 	pending   bool
 	busy      bool // a write is on its way
+	urgent    bool // is to be written at once
+	silent    bool // the last outcome was that nobody answered
 	writtenAt time.Time
 }
 
-// add counts an attempt that made a call.
-func (c *counters) add(a relay.Attempt) {
-	var o relay.Outcomes
-	if end := relay.Millis(a.CreatedAt.Add(a.Duration)); a.Status == relay.AttemptSucceeded {
-		o.LastSuccessAt = end
-	} else {
-		o = relay.Outcomes{LastFailureAt: end, FailuresAfter: 1, FailingSince: end}
+// add counts an attempt that made a call. An urgent one is written without
+// waiting for others.
+func (c *counters) add(a relay.Attempt, urgent bool) {
+	end := relay.Millis(a.CreatedAt.Add(a.Duration))
+	o := relay.Outcomes{LastFailureAt: end, FailuresAfter: 1, FailingSince: end, Answered: true}
+	switch {
+	case a.Status == relay.AttemptSucceeded:
+		o = relay.Outcomes{LastSuccessAt: end, Answered: true}
+	case a.ErrorCode == relay.CodeTimeout:
+		o.TimeoutsAfter, o.Answered = 1, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,12 +55,15 @@ func (c *counters) add(a relay.Attempt) {
 		c.tallies[a.EndpointID] = t
 	}
 	t.outcomes, t.pending = t.outcomes.Merge(o), true
+	t.urgent = t.urgent || urgent
+	t.silent = unanswered(a)
 }
 
 // A due is one endpoint's outcomes, taken to be written.
 type due struct {
 	endpoint, account string
 	outcomes          relay.Outcomes
+	silent            bool // the last of them was that nobody answered
 }
 
 // take returns what is to be written at now, or all that is pending, and forgets
@@ -67,9 +75,9 @@ func (c *counters) take(now time.Time, all bool) (ds []due) {
 		rested := now.Sub(t.writtenAt) >= countersEvery || now.Before(t.writtenAt)
 		switch {
 		case t.busy:
-		case t.pending && (rested || all):
-			ds = append(ds, due{id, t.account, t.outcomes})
-			t.outcomes, t.pending, t.busy, t.writtenAt = relay.Outcomes{}, false, true, now
+		case t.pending && (rested || all || t.urgent):
+			ds = append(ds, due{id, t.account, t.outcomes, t.silent})
+			t.outcomes, t.pending, t.urgent, t.busy, t.writtenAt = relay.Outcomes{}, false, false, true, now
 		case !t.pending && rested:
 			delete(c.tallies, id)
 		}
@@ -132,7 +140,10 @@ func (d *Dispatcher) settle(ctx context.Context, line *telemetry.Line, all bool)
 			d.counters.done(u, err)
 			var done bool
 			if err == nil {
-				done, err = d.judge(ctx, u, c, line)
+				d.sick.learn(u, c, d.Now(), d.FailingAfter)
+				if done, err = d.judge(ctx, u, c, line); err == nil && !done {
+					err = d.tellHealth(ctx, u, c)
+				}
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -93,13 +93,17 @@ func (d *Dispatcher) disableNow(ctx context.Context, account, endpoint string, w
 // tell accepts the event that says that an endpoint has been disabled.
 func (d *Dispatcher) tell(ctx context.Context, ep relay.Endpoint) error {
 	id := relay.DerivedID(relay.EventPrefix, events.TypeDisabled, ep.ID, relay.FormatTime(ep.DisabledAt))
-	ev := relay.Event{
-		ID: id, Account: ep.Account, Type: events.TypeDisabled, Format: relay.FormatRivya,
-		VerifiedBy: relay.VerifiedByKey, CreatedAt: ep.DisabledAt,
+	return d.announce(ctx, relay.Event{
+		ID: id, Account: ep.Account, Type: events.TypeDisabled, CreatedAt: ep.DisabledAt, Subject: ep.ID,
 		Payload: relay.NewPayload(events.DisabledBody(id, ep, ep.DisabledAt)),
-	}
+	})
+}
+
+// announce accepts an event of our own about an endpoint, its subject.
+func (d *Dispatcher) announce(ctx context.Context, ev relay.Event) error {
+	ev.Format, ev.VerifiedBy = relay.FormatRivya, relay.VerifiedByKey
 	if err := d.Events.Send(ctx, relay.NewEventMessage(ev).Outgoing(d.Now())); err != nil {
-		return fmt.Errorf("send %s: %w", events.TypeDisabled, err)
+		return fmt.Errorf("send %s: %w", ev.Type, err)
 	}
 	return nil
 }

@@ -21,7 +21,6 @@ import (
 
 // Bounds of one invocation.
 const (
-	maxInFlight  = 128                // calls at once
 	maxFanOut    = 20                 // first attempts of one event; the rest go through the retries queue
 	startMargin  = bounds.StartMargin // from the end of the last call to the invocation's
 	recordBound  = bounds.Record      // for recording an outcome, within startMargin
@@ -46,7 +45,7 @@ type Config struct {
 	DeliveryTimeout time.Duration  // of one call; 0: 10 s
 	// MaxCalls is how many calls the process has in flight over all invocations
 	// that it has at once, so that destinations that hang cannot take all of its
-	// memory and files; 0: 2,048.
+	// memory and files. Accounts and endpoints get shares of it. 0: 128.
 	MaxCalls     int
 	FailingAfter time.Duration // of nothing but failures disables an endpoint; 0: 120 h
 
@@ -81,7 +80,8 @@ type Dispatcher struct {
 	counters counters
 	filters  filters
 	activity activity
-	calls    chan struct{} // one for each call in flight
+	rooms    *rooms // of calls in flight
+	sick     sick
 	short    shortageLog
 }
 
@@ -104,9 +104,11 @@ func New(cfg Config) *Dispatcher {
 		cfg.Jitter = rand.N[time.Duration]
 	}
 	if cfg.MaxCalls <= 0 {
-		cfg.MaxCalls = 2048
+		cfg.MaxCalls = 128
 	}
-	return &Dispatcher{Config: cfg, calls: make(chan struct{}, cfg.MaxCalls), counters: counters{tallies: map[string]*tally{}}}
+	return &Dispatcher{
+		Config: cfg, rooms: newRooms(cfg.MaxCalls), sick: sick{by: map[string]*patient{}}, counters: counters{tallies: map[string]*tally{}},
+	}
 }
 
 func setDefault(d *time.Duration, value time.Duration) {
@@ -122,7 +124,6 @@ type work struct {
 	line    *telemetry.Line
 	until   time.Time       // the invocation's end, on the dispatcher's clock
 	late    <-chan struct{} // closed when it is too late to start a call
-	slots   chan struct{}   // one for each call in flight
 	retries *outbox
 	whole   context.Context // the invocation's
 
@@ -230,7 +231,6 @@ func (d *Dispatcher) begin(ctx context.Context, lane relay.Queue) (*work, contex
 		Dispatcher: d, lane: lane, line: d.Log.Line("dispatch"), late: start.Done(),
 		// A context's deadline is on the process's clock, which need not be ours.
 		until:   relay.Millis(now.Add(time.Until(deadline))),
-		slots:   make(chan struct{}, maxInFlight),
 		retries: &outbox{queue: d.Retries, now: d.Now},
 		events:  map[relay.EventRef]*event{},
 	}

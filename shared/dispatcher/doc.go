@@ -20,10 +20,12 @@
 //  4. An outcome that cannot be recorded goes to the retries queue as a message
 //     to record it: a call is not repeated because a table was throttled.
 //  5. Counters are best effort: at most one write for an endpoint in 5 s.
-//  6. At most 128 calls are in flight in an invocation, an event's endpoints
-//     beyond 20 get their first attempts through the retries queue, and nothing
-//     is started with less than the delivery timeout and 5 s left: it goes to
-//     the retries queue with no delay.
+//  6. At most 128 calls are in flight in an invocation (on one node, as many as
+//     its limits allow), of which each account and each endpoint has a share. What
+//     finds no room goes to the retries queue for a while, and uses no attempt. An
+//     event's endpoints beyond 20 get their first attempts through that queue,
+//     and nothing is started with less than the delivery timeout and 5 s left: it
+//     goes there with no delay.
 //  7. What failed on our side comes again after a short, jittered time; what
 //     cannot be decoded is buried at once.
 //  8. Repair finds what is more than 10 minutes late and sends it again.

@@ -168,11 +168,14 @@ func (w *work) expect(ctx context.Context, m relay.Message, receives int) error 
 	case x.Asked == number && receives <= 1 && w.Now().Before(x.NextAt.Add(overdueAfter)):
 		return nil // a copy: the message that asked sees to what follows
 	}
-	if !w.enter() {
+	in, wait := w.rooms.enter(m.Account, m.SourceID, w.late)
+	if !in {
 		m.DueAt = relay.Millis(w.Now())
+		m.NotBefore = relay.Millis(w.Now().Add(wait))
 		return w.retries.send(ctx, m)
 	}
-	defer w.leave()
+	how := endedUncalled
+	defer func() { w.rooms.leave(m.Account, m.SourceID, how) }()
 	was := x
 	if x.Asked < number {
 		// The question is taken before it is asked, so that of all copies one asks
@@ -187,6 +190,7 @@ func (w *work) expect(ctx context.Context, m relay.Message, receives int) error 
 		}
 	}
 	answer, said, err := w.status(ctx, m.Account, m.SourceID, m.SiviRequest)
+	how = asked(said, err)
 	if errors.Is(err, egress.ErrShortage) && was.Asked < number {
 		// Nobody was asked, and the message is put back: it must not find its
 		// question taken.

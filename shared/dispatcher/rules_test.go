@@ -425,8 +425,9 @@ func TestRule6AtMost128CallsAreInFlight(t *testing.T) {
 	if got := r.dest.count(); got != 200 {
 		t.Errorf("got %d calls, want 200", got)
 	}
-	if r.dest.most > 128 || r.dest.most < 100 {
-		t.Errorf("got %d calls at once, want up to 128", r.dest.most)
+	// One account has two thirds of them.
+	if r.dest.most > 128 || r.dest.most < 64 {
+		t.Errorf("got %d calls at once, want at most 128 and at least half of them", r.dest.most)
 	}
 }
 
@@ -461,8 +462,8 @@ func TestCallsInFlightAreBoundedOverAllInvocations(t *testing.T) {
 	if got := r.dest.count(); got != 40 {
 		t.Errorf("got %d calls, want 40", got)
 	}
-	if r.dest.most != 5 {
-		t.Errorf("got %d calls at once, want 5", r.dest.most)
+	if r.dest.most > 5 || r.dest.most < 2 {
+		t.Errorf("got %d calls at once, want 2 to 5", r.dest.most)
 	}
 }
 

@@ -15,7 +15,8 @@ func countersKey(endpoint string) key { return key{"C#" + endpoint, "C"} }
 func countersOf(it item) relay.Counters {
 	return relay.Counters{
 		LastSuccessAt: it.time("s"), LastFailureAt: it.time("f"),
-		FailureCount: int(it.int("n")), FailingSince: it.time("b"),
+		FailureCount: int(it.int("n")), FailingSince: it.time("b"), Timeouts: int(it.int("t")),
+		ProbeUntil: it.time("mp"), DegradedAt: it.time("md"), FailingAt: it.time("mf"), RecoveredAt: it.time("mr"),
 	}
 }
 
@@ -90,6 +91,19 @@ func outcomesUpdate(o relay.Outcomes, forward map[string]time.Time, mark []byte,
 	if failed && since {
 		values.setTime(":b", o.FailingSince)
 	}
+	timeouts := o.TimeoutsAfter > 0
+	if timeouts {
+		values[":t"] = numberValue(int64(o.TimeoutsAfter))
+	}
+	switch anew := succeeded || o.Answered; {
+	case anew && timeouts:
+		set = append(set, "t = :t")
+	case anew:
+		remove = append(remove, "t")
+	case timeouts:
+		values[":zero"] = numberValue(0)
+		set = append(set, "t = if_not_exists(t, :zero) + :t")
+	}
 	switch {
 	case succeeded && failed:
 		set = append(set, "n = :n")
@@ -119,8 +133,26 @@ func outcomesUpdate(o relay.Outcomes, forward map[string]time.Time, mark []byte,
 
 // ResetCounters implements relay.Store.
 func (s *Store) ResetCounters(ctx context.Context, endpoint string) error {
-	if _, _, err := s.update(ctx, countersKey(endpoint), "REMOVE n, b", condition{}, returnNothing); err != nil {
+	if _, _, err := s.update(ctx, countersKey(endpoint), "REMOVE n, b, t", condition{}, returnNothing); err != nil {
 		return fmt.Errorf("reset counters of %s: %w", endpoint, err)
 	}
 	return nil
+}
+
+// TakeMark implements relay.Store. A repeat of the request within the SDK finds
+// its own time set, and counts as taken.
+func (s *Store) TakeMark(ctx context.Context, endpoint string, m relay.Mark, free, to time.Time) (bool, error) {
+	values := item{}
+	values.setTime(":free", free)
+	values.setTime(":to", to)
+	values.setBytes(":w", fresh())
+	name := map[relay.Mark]string{
+		relay.MarkProbe: "mp", relay.MarkDegraded: "md", relay.MarkFailing: "mf", relay.MarkRecovered: "mr",
+	}[m]
+	it, ok, err := s.update(ctx, countersKey(endpoint), "SET "+name+" = :to, w = :w",
+		condition{expr: "attribute_not_exists(" + name + ") OR " + name + " <= :free", values: values}, returnNothing)
+	if err != nil {
+		return false, fmt.Errorf("take the mark %s of %s: %w", m, endpoint, err)
+	}
+	return ok || marked(it, values.bytes(":w")), nil
 }

@@ -176,7 +176,15 @@ func (p *poller) receive(ctx, work context.Context, must bool) {
 func (p *poller) handle(work context.Context, batch []relay.Received) {
 	ctx, cancel := context.WithTimeout(work, p.Timeout)
 	defer cancel()
-	failed, err := p.invoke(ctx, batch)
+	// What is deleted afterwards needs no bodies: they are the handler's, to drop
+	// message by message.
+	given := batch
+	batch = make([]relay.Received, len(given))
+	for i, m := range given {
+		batch[i] = m
+		batch[i].Body = nil
+	}
+	failed, err := p.invoke(ctx, given)
 	if err != nil {
 		// Nothing is deleted: the batch comes again when its visibility ends.
 		p.Log.Failure(ctx, "invocation failed", err, slog.String("lane", p.Name), slog.Int("messages", len(batch)))

@@ -102,6 +102,11 @@ type Counters struct {
 	// FailingSince is the first failure after the last success; zero when the
 	// last attempt succeeded.
 	FailingSince time.Time
+	// Timeouts counts the attempts in a row, up to the last one, that timed out.
+	Timeouts int
+
+	// The marks that TakeMark sets, see Mark; zero while one was never set.
+	ProbeUntil, DegradedAt, FailingAt, RecoveredAt time.Time
 }
 
 // Outcomes is what a process has seen of an endpoint's attempts since it last
@@ -113,6 +118,10 @@ type Outcomes struct {
 	// all if there was none; FailingSince is the first of those.
 	FailuresAfter int
 	FailingSince  time.Time
+	// TimeoutsAfter counts the timeouts after the last outcome among them that was
+	// none, or all if Answered is false: then there was no other.
+	TimeoutsAfter int
+	Answered      bool
 
 	// Activity is what is counted beside the counters, by the minute; Apply and
 	// Merge leave it alone.
@@ -130,6 +139,10 @@ func (c Counters) Apply(o Outcomes) Counters {
 		}
 		c.FailureCount, c.FailingSince = 0, time.Time{}
 	}
+	if o.Answered || !o.LastSuccessAt.IsZero() {
+		c.Timeouts = 0
+	}
+	c.Timeouts += o.TimeoutsAfter
 	if o.FailuresAfter > 0 {
 		c.FailureCount += o.FailuresAfter
 		if c.FailingSince.IsZero() {
@@ -143,24 +156,12 @@ func (c Counters) Apply(o Outcomes) Counters {
 func (o Outcomes) Merge(next Outcomes) Outcomes {
 	c := Counters{
 		LastSuccessAt: o.LastSuccessAt, LastFailureAt: o.LastFailureAt,
-		FailureCount: o.FailuresAfter, FailingSince: o.FailingSince,
+		FailureCount: o.FailuresAfter, FailingSince: o.FailingSince, Timeouts: o.TimeoutsAfter,
 	}.Apply(next)
 	return Outcomes{
 		LastSuccessAt: c.LastSuccessAt, LastFailureAt: c.LastFailureAt,
 		FailuresAfter: c.FailureCount, FailingSince: c.FailingSince,
-	}
-}
-
-// Health sums the counters up: healthy after a success or before any attempt,
-// degraded after 1 to 4 failures in a row, failing from 5 on.
-func (c Counters) Health() string {
-	switch {
-	case c.FailureCount == 0:
-		return "healthy"
-	case c.FailureCount < 5:
-		return "degraded"
-	default:
-		return "failing"
+		TimeoutsAfter: c.Timeouts, Answered: o.Answered || next.Answered || !next.LastSuccessAt.IsZero(),
 	}
 }
 
@@ -192,6 +193,9 @@ func (e Endpoint) Match(ev Event) Mismatch {
 			return Matches
 		}
 		return MismatchOnly
+	}
+	if ev.Subject == e.ID && strings.HasPrefix(ev.Type, "endpoint.") {
+		return MismatchOnly // what has become of an endpoint is for the others
 	}
 	switch {
 	case !e.wantsType(ev.Type):

@@ -118,8 +118,12 @@ type EndpointStore interface {
 	// AddOutcomes applies outcomes to the counters and returns the result. Two
 	// concurrent calls both count.
 	AddOutcomes(ctx context.Context, endpoint string, o Outcomes) (Counters, error)
-	// ResetCounters sets FailureCount to 0 and FailingSince to zero.
+	// ResetCounters sets FailureCount and Timeouts to 0 and FailingSince to zero.
 	ResetCounters(ctx context.Context, endpoint string) error
+	// TakeMark sets a mark of an endpoint's counters to a time if it is not after
+	// free, or was never set, and reports whether it did. Of two concurrent calls
+	// with to after free, one does.
+	TakeMark(ctx context.Context, endpoint string, m Mark, free, to time.Time) (bool, error)
 }
 
 // SourceStore keeps sources and what is expected of them.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"time"
 
 	"hookferry/shared/relay"
 )
@@ -135,13 +136,25 @@ func (db *DB) LiveEndpoints(ctx context.Context, account string) (endpoints []re
 	return endpoints, wrap(err, "live endpoints of %s", account)
 }
 
+const countersColumns = "last_success_at, last_failure_at, failure_count, failing_since, timeouts, probe, degraded, failing, recovered"
+
 func readCounters(c *conn, endpoint string) (n relay.Counters, err error) {
-	_, err = c.first("SELECT last_success_at, last_failure_at, failure_count, failing_since FROM counters WHERE endpoint = ?",
+	_, err = c.first("SELECT "+countersColumns+" FROM counters WHERE endpoint = ?",
 		func(r row) error {
-			n = relay.Counters{LastSuccessAt: r.time(0), LastFailureAt: r.time(1), FailureCount: int(r.int(2)), FailingSince: r.time(3)}
+			n = relay.Counters{
+				LastSuccessAt: r.time(0), LastFailureAt: r.time(1), FailureCount: int(r.int(2)), FailingSince: r.time(3), Timeouts: int(r.int(4)),
+				ProbeUntil: r.time(5), DegradedAt: r.time(6), FailingAt: r.time(7), RecoveredAt: r.time(8),
+			}
 			return nil
 		}, endpoint)
 	return n, err
+}
+
+func putCounters(c *conn, endpoint string, n relay.Counters) error {
+	_, err := c.exec("INSERT OR REPLACE INTO counters (endpoint, "+countersColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		endpoint, n.LastSuccessAt, n.LastFailureAt, n.FailureCount, n.FailingSince, n.Timeouts,
+		n.ProbeUntil, n.DegradedAt, n.FailingAt, n.RecoveredAt)
+	return err
 }
 
 // Counters implements relay.Store.
@@ -171,9 +184,7 @@ func (db *DB) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes
 		if err := db.addActivity(c, endpoint, o.Activity); err != nil {
 			return err
 		}
-		_, err = c.exec(`INSERT OR REPLACE INTO counters (endpoint, last_success_at, last_failure_at, failure_count, failing_since)
-			VALUES (?, ?, ?, ?, ?)`, endpoint, n.LastSuccessAt, n.LastFailureAt, n.FailureCount, n.FailingSince)
-		return err
+		return putCounters(c, endpoint, n)
 	})
 	return n, wrap(err, "add outcomes of %s", endpoint)
 }
@@ -181,7 +192,24 @@ func (db *DB) AddOutcomes(ctx context.Context, endpoint string, o relay.Outcomes
 // ResetCounters implements relay.Store.
 func (db *DB) ResetCounters(ctx context.Context, endpoint string) error {
 	return wrap(db.w.do(ctx, func(c *conn) error {
-		_, err := c.exec("UPDATE counters SET failure_count = 0, failing_since = 0 WHERE endpoint = ?", endpoint)
+		_, err := c.exec("UPDATE counters SET failure_count = 0, failing_since = 0, timeouts = 0 WHERE endpoint = ?", endpoint)
 		return err
 	}), "reset counters of %s", endpoint)
+}
+
+// TakeMark implements relay.Store.
+func (db *DB) TakeMark(ctx context.Context, endpoint string, m relay.Mark, free, to time.Time) (taken bool, err error) {
+	err = db.w.do(ctx, func(c *conn) error {
+		n, err := readCounters(c, endpoint)
+		if err != nil {
+			return err
+		}
+		at := m.Of(&n)
+		if taken = !at.After(free); !taken {
+			return nil
+		}
+		*at = to
+		return putCounters(c, endpoint, n)
+	})
+	return taken && err == nil, wrap(err, "take the mark %s of %s", m, endpoint)
 }

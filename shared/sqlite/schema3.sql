@@ -83,3 +83,10 @@ CREATE TABLE refusals (
   PRIMARY KEY (source, hour, reason)
 ) WITHOUT ROWID;
 CREATE INDEX refusals_by_age ON refusals (hour);
+
+-- How an endpoint does, and who does what about it.
+ALTER TABLE counters ADD COLUMN timeouts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN probe INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN degraded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN failing INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;

@@ -114,6 +114,10 @@ func (s *intercepted) AddOutcomes(ctx context.Context, endpoint string, o relay.
 	return one(ctx, s, Call{"AddOutcomes", endpoint, true}, func() (relay.Counters, error) { return s.next.AddOutcomes(ctx, endpoint, o) })
 }
 
+func (s *intercepted) TakeMark(ctx context.Context, endpoint string, m relay.Mark, free, to time.Time) (bool, error) {
+	return one(ctx, s, Call{"TakeMark", endpoint, true}, func() (bool, error) { return s.next.TakeMark(ctx, endpoint, m, free, to) })
+}
+
 func (s *intercepted) ResetCounters(ctx context.Context, endpoint string) error {
 	return s.around(ctx, Call{"ResetCounters", endpoint, true}, func() error { return s.next.ResetCounters(ctx, endpoint) })
 }

@@ -3,6 +3,7 @@ package relaytest
 import (
 	"context"
 	"slices"
+	"time"
 
 	"hookferry/shared/relay"
 )
@@ -131,8 +132,25 @@ func (m *Memory) ResetCounters(ctx context.Context, endpoint string) error {
 	}
 	defer m.mu.Unlock()
 	c := m.counters[endpoint]
-	m.counters[endpoint] = relay.Counters{LastSuccessAt: c.LastSuccessAt, LastFailureAt: c.LastFailureAt}
+	c.FailureCount, c.Timeouts, c.FailingSince = 0, 0, time.Time{}
+	m.counters[endpoint] = c
 	return nil
+}
+
+// TakeMark implements relay.EndpointStore.
+func (m *Memory) TakeMark(ctx context.Context, endpoint string, mark relay.Mark, free, to time.Time) (bool, error) {
+	if err := m.enter(ctx); err != nil {
+		return false, err
+	}
+	defer m.mu.Unlock()
+	c := m.counters[endpoint]
+	at := mark.Of(&c)
+	if at.After(free) {
+		return false, nil
+	}
+	*at = to
+	m.counters[endpoint] = c
+	return true, nil
 }
 
 func copyEndpoint(e relay.Endpoint) relay.Endpoint {

@@ -26,6 +26,7 @@ var endpointPromises = []storePromise{
 	{"endpoints of another account are not found", (*storeTest).foreignEndpoints},
 	{"counters follow the outcomes", (*storeTest).counters},
 	{"concurrent outcomes all count", (*storeTest).countersTogether},
+	{"of concurrent takers one has the mark", (*storeTest).markTogether},
 }
 
 func (s *storeTest) endpoint(account string, i int) relay.Endpoint {
@@ -290,13 +291,35 @@ func (s *storeTest) counters() {
 		{LastFailureAt: at(2), FailuresAfter: 3, FailingSince: at(1)}, // told late
 		{LastSuccessAt: at(9)},
 		{LastSuccessAt: at(7)}, // told late
-		{LastFailureAt: at(10), FailuresAfter: 2, FailingSince: at(10)},
+		{LastFailureAt: at(10), FailuresAfter: 2, FailingSince: at(10), TimeoutsAfter: 2},
+		{LastFailureAt: at(11), FailuresAfter: 1, FailingSince: at(11), TimeoutsAfter: 1},
+		{LastSuccessAt: at(12)},
+		{LastFailureAt: at(13), FailuresAfter: 1, FailingSince: at(13), TimeoutsAfter: 1},
+		{LastFailureAt: at(14), FailuresAfter: 1, FailingSince: at(14), Answered: true},
+		{LastFailureAt: at(17), FailuresAfter: 3, FailingSince: at(15), TimeoutsAfter: 2, Answered: true},
+		{LastFailureAt: at(18), FailuresAfter: 1, FailingSince: at(18), TimeoutsAfter: 1},
 	} {
-		covered(s, relay.Outcomes{LastSuccessAt: at(4), LastFailureAt: at(5), FailuresAfter: 1, FailingSince: at(5), Activity: []relay.Tally{{Failed: 1}}})
+		covered(s, relay.Outcomes{LastSuccessAt: at(4), LastFailureAt: at(5), FailuresAfter: 1, FailingSince: at(5), TimeoutsAfter: 1, Answered: true, Activity: []relay.Tally{{Failed: 1}}})
 		want = want.Apply(o)
 		got, err := s.AddOutcomes(s.ctx, id, o)
 		s.must(err)
 		s.equal(fmt.Sprintf("counters after outcomes %d", i), got, want)
+	}
+	for i, m := range []relay.Mark{relay.MarkProbe, relay.MarkDegraded, relay.MarkFailing, relay.MarkRecovered} {
+		to := at(100 + 10*i)
+		for _, try := range []struct {
+			free, to time.Time
+			want     bool
+		}{{at(1), to, true}, {at(1), at(500), false}, {to.Add(-time.Millisecond), at(500), false}, {to, to.Add(time.Second), true}} {
+			got, err := s.TakeMark(s.ctx, id, m, try.free, try.to)
+			s.must(err)
+			if got != try.want {
+				s.Errorf("take mark %s, free until %v: %v, want %v", m, try.free, got, try.want)
+			}
+			if got {
+				*m.Of(&want) = try.to
+			}
+		}
 	}
 	covered(s, want)
 
@@ -317,7 +340,7 @@ func (s *storeTest) counters() {
 
 	s.must(s.ResetCounters(s.ctx, id))
 	s.must(s.ResetCounters(s.ctx, asked[1])) // of nothing
-	want.FailureCount, want.FailingSince = 0, time.Time{}
+	want.FailureCount, want.FailingSince, want.Timeouts = 0, time.Time{}, 0
 	eventually(s, "counters after a reset", []relay.Counters{want, {}, {}}, read)
 }
 
@@ -335,6 +358,23 @@ func (s *storeTest) countersTogether() {
 	s.must(err)
 	if got.FailureCount != 41 || !got.LastFailureAt.Equal(Start.Add(7*time.Second)) {
 		s.Errorf("%d failures, the last at %v, want 41 at %v", got.FailureCount, got.LastFailureAt, Start.Add(7*time.Second))
+	}
+}
+
+func (s *storeTest) markTogether() {
+	id := s.endpoint(s.a, 0).ID
+	var taken atomic.Int64
+	together(8, func(i int) {
+		ok, err := s.TakeMark(s.ctx, id, relay.MarkProbe, Start, Start.Add(time.Duration(i+1)*time.Second))
+		if err != nil {
+			s.Errorf("take a mark together with others: %v", err)
+		}
+		if ok {
+			taken.Add(1)
+		}
+	})
+	if n := taken.Load(); n != 1 {
+		s.Errorf("%d of 8 took the same mark", n)
 	}
 }
 
