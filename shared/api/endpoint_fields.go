@@ -106,7 +106,7 @@ func someSchemes(param string, raw json.RawMessage) ([]relay.Scheme, error) {
 // checkEndpointFields judges what the field alone does not tell.
 func (s *server) checkEndpointFields(c *call, f endpointFields) error {
 	if f.URL != nil {
-		if err := s.URLs.CheckURL(*f.URL); err != nil {
+		if err := s.checkURL(c, *f.URL); err != nil {
 			return &relay.Error{Kind: relay.KindURLRejected, Param: "url", Detail: sentence(err.Error())}
 		}
 	}

@@ -212,6 +212,8 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	ev := relay.Event{
 		ID: relay.NewID(relay.EventPrefix, c.now), Account: c.account(), Type: typ, Format: relay.FormatRivya,
 		VerifiedBy: relay.VerifiedByKey, CreatedAt: c.now, RequestID: c.id,
+		Passes:      relay.ParsePasses(c.r.Header.Values(relay.PassesHeader)),
+		TraceParent: relay.ParseTraceParent(c.r.Header.Values("Traceparent")),
 	}
 	if subject != nil {
 		ev.Subject = *subject

@@ -59,7 +59,7 @@ func (s *server) updateWebhook(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := s.URLs.CheckURL(url); err != nil {
+	if err := s.checkURL(c, url); err != nil {
 		return answer{}, &relay.Error{Kind: relay.KindURLRejected, Detail: sentence(err.Error())}
 	}
 	// Another call of the same key may make the endpoint at the same time, and

@@ -28,6 +28,7 @@ var siviPaths = []string{"/general/update-webhook", "/api/prod/v2/general/update
 func (w *world) update(key relay.Secret, path, body string) *reply {
 	w.t.Helper()
 	r := httptest.NewRequest("POST", path, strings.NewReader(body))
+	r.Host = "relay.example.org"
 	if key != "" {
 		r.Header.Set("sivi-api-key", key.Reveal())
 	}

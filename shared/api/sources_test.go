@@ -85,10 +85,10 @@ func TestASiviSourceHasATokenInItsURL(t *testing.T) {
 	}
 	r = w.request(w.key, "GET", "/api/v1/sources/"+id, "")
 	r.Header.Set("X-Forwarded-Proto", "https")
-	if got := w.send(r).text("ingest_url"); !strings.HasPrefix(got, "https://example.com/in/"+id+"/"+token) {
+	if got := w.send(r).text("ingest_url"); !strings.HasPrefix(got, "https://relay.example.org/in/"+id+"/"+token) {
 		t.Errorf("behind a gateway the ingest_url is %s", got)
 	}
-	w.call("GET", "/api/v1/sources", "").is(200).equal(map[string]any{"data.0.ingest_url": "http://example.com/in/" + id + "/" + token})
+	w.call("GET", "/api/v1/sources", "").is(200).equal(map[string]any{"data.0.ingest_url": "http://relay.example.org/in/" + id + "/" + token})
 
 	for body, overlap := range map[string]time.Duration{`{"overlap_seconds":60}`: time.Minute, "": 24 * time.Hour, `{"overlap_seconds":0}`: 0} {
 		before := w.storedSource(id)

@@ -105,7 +105,7 @@ func TestAnEventTellsItsStory(t *testing.T) {
 	w.call("GET", "/api/v1/webhook-events/"+ev.ID, "").is(200).equal(map[string]any{
 		"subject": "order 7", "rejected_because": nil, "attempts.0.run": 1, "attempts.2.endpoint_id": b, "attempts.2.request": nil,
 		"attempts.0.request": map[string]any{"url": "https://example.com/rivya/webhook", "headers": map[string]any{
-			"Content-Type": "application/json", "User-Agent": "Hookferry/1", "Traceparent": "00-0-0-01",
+			"Content-Type": "application/json", "User-Agent": "Hookferry/1", "Traceparent": "00-0-0-01", "Hookferry-Passes": "1",
 			"Shop-Webhook-Id": ev.ID, "Shop-Webhook-Attempt": "1", "Shop-Webhook-Endpoint-Id": a, "Shop-Request-Id": "req_1",
 			"Shop-Webhook-Source-Id": source, "Shop-Webhook-Timestamp": fmt.Sprint(run.Unix()), "Shop-Webhook-Signature": "v1=00",
 			"Webhook-Id": ev.ID, "Webhook-Timestamp": fmt.Sprint(run.Unix()), "Webhook-Signature": "v1,AA==",

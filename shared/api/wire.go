@@ -172,7 +172,7 @@ type wireRequest struct {
 
 func eventAttemptWire(a relay.Attempt, ev relay.Event) wireEventAttempt {
 	w := wireEventAttempt{wireAttempt: attemptWire(a)}
-	if sent := signature.Sent(a, ev.SourceID, ev.TraceParent); sent != nil {
+	if sent := signature.Sent(a, ev); sent != nil {
 		w.Request = &wireRequest{URL: a.URL, Headers: map[string]string{}}
 		for name := range sent {
 			w.Request.Headers[name] = sent.Get(name)
@@ -189,7 +189,7 @@ type wireDelivery struct {
 }
 
 func deliveryWire(d relay.Delivery) wireDelivery {
-	w := wireDelivery{EndpointID: d.EndpointID, Status: d.Status, Attempts: d.Attempts, NextAttemptAt: moment(d.NextAttemptAt)}
+	w := wireDelivery{EndpointID: d.EndpointID, Status: d.Status, Attempts: d.Attempts, NextAttemptAt: moment(d.ActAt())}
 	if d.Status == relay.DeliverySkipped {
 		w.Attempts = max(0, d.Attempts-1) // a skipped attempt made no call
 	}

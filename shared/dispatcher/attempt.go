@@ -195,6 +195,10 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		return skip("The endpoint has been deleted.")
 	case ep.Status != relay.Active && j.ev.Only != j.endpointID:
 		return skip("The endpoint is disabled.")
+	case j.ev.Passes >= relay.MaxPasses:
+		a.Status, a.Final = relay.AttemptSkipped, true
+		a.ErrorCode, a.ErrorMessage = relay.CodeLoop, fmt.Sprintf("The event has gone through Hookferry %d times and is not sent on.", relay.MaxPasses)
+		return a, nil, nil
 	case !now.Before(j.giveUp):
 		a.Status, a.Final = relay.AttemptFailed, true
 		a.ErrorCode, a.ErrorMessage = relay.CodeExpired, "The delivery's deadline passed before this attempt could be made."

@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -104,15 +103,15 @@ func (w *work) degraded(ctx context.Context, endpoint string) (off time.Duration
 		}
 	}
 	if p.probeAt.After(now) {
-		return putOffFor(p.counters, now), true, nil
+		return w.putOffFor(p.counters, now), true, nil
 	}
 	return 0, true, nil
 }
 
 // putOffFor is how long an attempt at a degraded endpoint is put off, jittered.
-func putOffFor(c relay.Counters, now time.Time) time.Duration {
+func (w *work) putOffFor(c relay.Counters, now time.Time) time.Duration {
 	d := c.HoldFor(now)
-	return min(d*3/4+rand.N(d/2), relay.MaxDelay)
+	return min(d*3/4+w.Jitter(d/2), relay.MaxDelay)
 }
 
 // beginProbe takes the one call that a degraded endpoint has, if no other process

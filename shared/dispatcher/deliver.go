@@ -129,7 +129,7 @@ func (d *Dispatcher) request(ctx context.Context, a *relay.Attempt, ev relay.Eve
 	}
 	sending := signature.Sending{
 		Prefix: d.HeaderPrefix, EventKey: a.EventID, SourceID: ev.SourceID, EndpointID: ep.ID, RequestID: a.RequestID,
-		Attempt: a.Number, At: a.CreatedAt, TraceParent: ev.TraceParent,
+		Attempt: a.Number, At: a.CreatedAt, TraceParent: ev.TraceParent, Passes: ev.Passes,
 	}
 	standard, err := d.standard(signature.WebhookID(a.EventID), ts, ep, body, secrets)
 	if err != nil {

@@ -107,7 +107,7 @@ func New(cfg Config) *Dispatcher {
 		cfg.MaxCalls = 128
 	}
 	return &Dispatcher{
-		Config: cfg, rooms: newRooms(cfg.MaxCalls), sick: sick{by: map[string]*patient{}}, counters: counters{tallies: map[string]*tally{}},
+		Config: cfg, rooms: newRooms(cfg.MaxCalls, cfg.Jitter), sick: sick{by: map[string]*patient{}}, counters: counters{tallies: map[string]*tally{}},
 	}
 }
 

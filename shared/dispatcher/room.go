@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -44,7 +43,8 @@ const (
 // places that are called: endpoints, and sources whose provider is asked. It
 // measures time by the process's own clock. It is safe for concurrent use.
 type rooms struct {
-	size int
+	size   int
+	jitter func(time.Duration) time.Duration
 
 	mu       sync.Mutex
 	busy     int
@@ -71,8 +71,8 @@ type place struct {
 	freed          chan struct{} // closed when a call ends
 }
 
-func newRooms(size int) *rooms {
-	return &rooms{size: size, accounts: map[string]*tenant{}}
+func newRooms(size int, jitter func(time.Duration) time.Duration) *rooms {
+	return &rooms{size: size, jitter: jitter, accounts: map[string]*tenant{}}
 }
 
 func (r *rooms) find(account, to string) (*tenant, *place) {
@@ -145,7 +145,7 @@ func (r *rooms) enter(account, to string, late <-chan struct{}) (in bool, wait t
 		return true, 0
 	}
 	if p.waiting >= max(r.limit(a, p), relay.MaxBatch) || r.waiting >= maxWaiting {
-		return false, p.putOff()
+		return false, r.putOff(p)
 	}
 	p.waiting++
 	r.waiting++
@@ -168,7 +168,7 @@ func (r *rooms) enter(account, to string, late <-chan struct{}) (in bool, wait t
 			return true, 0
 		}
 	}
-	return false, p.putOff()
+	return false, r.putOff(p)
 }
 
 func over(late <-chan struct{}) bool {
@@ -182,7 +182,7 @@ func over(late <-chan struct{}) bool {
 
 // putOff gives a call that finds no room its turn, as far from the one before as
 // calls to the place end: not all of them are to ask again together.
-func (p *place) putOff() time.Duration {
+func (r *rooms) putOff(p *place) time.Duration {
 	now := time.Now()
 	first, last := now.Add(minHold), now.Add(maxHold)
 	p.turn = p.turn.Add(p.gap)
@@ -191,7 +191,7 @@ func (p *place) putOff() time.Duration {
 	}
 	if p.turn.After(last) {
 		p.turn = last
-		return maxHold/2 + rand.N(maxHold/2)
+		return maxHold/2 + r.jitter(maxHold/2)
 	}
 	return p.turn.Sub(now)
 }

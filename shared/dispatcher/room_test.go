@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ func TestWhoHangsLeavesRoomForWhoAnswers(t *testing.T) {
 		for _, hogs := range []int{1, 3, 50} {
 			t.Run(fmt.Sprintf("%d of %d calls", hogs, size), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := newRooms(size)
+					r := newRooms(size, rand.N[time.Duration])
 					prove(t, r, "other", "healthy")
 					prove(t, r, "hog0", "healthy")
 					taken := 0
@@ -58,7 +59,7 @@ func TestWhoHangsLeavesRoomForWhoAnswers(t *testing.T) {
 
 func TestOneEndpointThatHangsHasAShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRooms(406)
+		r := newRooms(406, rand.N[time.Duration])
 		var in int
 		for range 5000 {
 			if ok, wait := r.enter("a", "hangs", inTime); ok {
@@ -97,7 +98,7 @@ func TestOneEndpointThatHangsHasAShare(t *testing.T) {
 
 func TestACallWaitsForRoomWhileItsEndpointAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRooms(8)
+		r := newRooms(8, rand.N[time.Duration])
 		prove(t, r, "a", "e")
 		held := 0
 		for {
@@ -138,7 +139,7 @@ func TestACallWaitsForRoomWhileItsEndpointAnswers(t *testing.T) {
 
 func TestWhatFindsNoRoomDoesNotComeBackTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRooms(128)
+		r := newRooms(128, rand.N[time.Duration])
 		for in := true; in; in, _ = r.enter("a", "hangs", inTime) {
 		}
 		bySecond := map[time.Duration]int{}
@@ -156,7 +157,7 @@ func TestWhatFindsNoRoomDoesNotComeBackTogether(t *testing.T) {
 
 func TestPlacesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRooms(8)
+		r := newRooms(8, rand.N[time.Duration])
 		prove(t, r, "a", "e")
 		time.Sleep(2*forgetAfter + time.Second)
 		prove(t, r, "b", "e")

@@ -68,7 +68,7 @@ func TestWhatIsOnRecordOfAnAttemptIsWhatWasSent(t *testing.T) {
 			for _, own := range []string{"Content-Length", "Accept-Encoding"} { // the transport's
 				got.Del(own)
 			}
-			sent := signature.Sent(attempts[0], ev.SourceID, ev.TraceParent)
+			sent := signature.Sent(attempts[0], ev)
 			if d := cmp.Diff(got, sent); d != "" {
 				t.Errorf("sent (-) and on record (+):\n%s", d)
 			}
@@ -85,10 +85,10 @@ func TestNothingIsOnRecordAsSentOfAnAttemptWithoutACall(t *testing.T) {
 	r.accept("evt_1")
 	r.settleNow()
 	a := r.attempts("whend_a")[0]
-	if a.URL != "" || a.Signatures != "" || signature.Sent(a, "src_1", "") != nil {
+	if a.URL != "" || a.Signatures != "" || signature.Sent(a, relay.Event{SourceID: "src_1"}) != nil {
 		t.Errorf("a skipped attempt has %q and %q on record", a.URL, a.Signatures)
 	}
-	if sent := signature.Sent(relay.Attempt{Signatures: "no header\n: \nWebhook-Signature: v1,AA=="}, "", ""); sent != nil {
+	if sent := signature.Sent(relay.Attempt{Signatures: "no header\n: \nWebhook-Signature: v1,AA=="}, relay.Event{}); sent != nil {
 		t.Errorf("without a signature of ours it is %v", slices.Sorted(maps.Keys(sent)))
 	}
 }

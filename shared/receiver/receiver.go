@@ -178,6 +178,7 @@ func (rc *receiver) receive(w http.ResponseWriter, r *http.Request, c *call) (pr
 		return got, err
 	}
 	got.Account, got.SourceID, got.RequestID, got.CreatedAt = src.Account, src.ID, c.id, relay.Millis(c.now)
+	got.Passes, got.TraceParent = relay.ParsePasses(r.Header.Values(relay.PassesHeader)), relay.ParseTraceParent(r.Header.Values("Traceparent"))
 	c.line.Set(slog.String("event_id", got.ID), slog.String("event_type", got.Type))
 	return got, rc.accept(r.Context(), got)
 }

@@ -41,6 +41,15 @@ type Delivery struct {
 	NotBefore time.Time
 }
 
+// ActAt returns when the next attempt is made at the earliest: the later of
+// NextAttemptAt and NotBefore, zero when none is to come.
+func (d Delivery) ActAt() time.Time {
+	if d.NotBefore.After(d.NextAttemptAt) {
+		return d.NotBefore
+	}
+	return d.NextAttemptAt
+}
+
 // Open reports whether an attempt is still to come.
 func (d Delivery) Open() bool {
 	return d.Status == DeliveryPending || d.Status == DeliveryRetrying

@@ -22,6 +22,7 @@ type Sending struct {
 	Attempt     int
 	At          time.Time // when the attempt was started; it is what is signed
 	TraceParent string    // passed on as it is; empty for none
+	Passes      int       // of the event through Hookferry before this one
 	// Standard adds the headers of Standard Webhooks.
 	Standard bool
 }
@@ -44,6 +45,7 @@ func (s Sending) Header() http.Header {
 		s.own("Webhook-Attempt"):     {strconv.Itoa(s.Attempt)},
 		s.own("Webhook-Endpoint-Id"): {s.EndpointID},
 		s.own("Request-Id"):          {s.RequestID},
+		relay.PassesHeader:           {strconv.Itoa(s.Passes + 1)},
 	}
 	if s.SourceID != "" {
 		h[s.own("Webhook-Source-Id")] = []string{s.SourceID}
@@ -76,12 +78,12 @@ func (s Sending) Record(sent http.Header) string {
 }
 
 // Sent returns the headers of an attempt as they were sent, signatures included,
-// from what is on record of it and from the source and traceparent of its event.
+// from what is on record of it and of its event.
 // It returns nil if the attempt made no call or is of a version that kept less.
-func Sent(a relay.Attempt, source, traceParent string) http.Header {
+func Sent(a relay.Attempt, ev relay.Event) http.Header {
 	s := Sending{
-		EventKey: a.EventID, SourceID: source, EndpointID: a.EndpointID, RequestID: a.RequestID,
-		Attempt: a.Number, At: a.CreatedAt, TraceParent: traceParent,
+		EventKey: a.EventID, SourceID: ev.SourceID, EndpointID: a.EndpointID, RequestID: a.RequestID,
+		Attempt: a.Number, At: a.CreatedAt, TraceParent: ev.TraceParent, Passes: ev.Passes,
 	}
 	signed := http.Header{}
 	for line := range strings.SplitSeq(a.Signatures, "\n") {
