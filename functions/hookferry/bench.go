@@ -58,6 +58,7 @@ nothing: compare the ratios, and run it more than once.`,
 		"hookferry bench                      # 10,000 events as fast as they are taken",
 		"hookferry bench -rate 100 -n 2000    # 100 a second, for latency",
 		"hookferry bench -ingest rivya        # signed calls of a provider",
+		"hookferry bench -noisy               # beside others that hang and fail; some minutes",
 		"LOG_LEVEL=info hookferry bench       # with the log lines of a relay in use")
 	fs := c.Flags()
 	var plan benchPlan
@@ -68,7 +69,17 @@ nothing: compare the ratios, and run it more than once.`,
 	fs.StringVar(&plan.Ingest, "ingest", "publish", "publish: POST /api/v1/webhook-events; rivya: signed calls to a source")
 	fs.StringVar(&plan.dir, "dir", "", "`DIR` to make the temporary data folder in, to measure its disk (default: the system's)")
 	asJSON := fs.Bool("json", false, "print one line of JSON")
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), p, plan, *asJSON) }
+	noisy := fs.Bool("noisy", false, "the delay of a healthy endpoint's events beside others that hang and fail")
+	scale := fs.Int("scale", 1, "with -noisy: a `fraction` of the noise, 1 for all of it, 10 for a tenth")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *noisy {
+			if *scale < 1 || *scale > 100 {
+				return errors.New("-scale: want 1 to 100")
+			}
+			return runNoisy(cmd.Context(), p, plan.dir, *scale, *asJSON)
+		}
+		return runBench(cmd.Context(), p, plan, *asJSON)
+	}
 	return c
 }
 

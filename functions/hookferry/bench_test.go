@@ -53,3 +53,17 @@ func TestBenchIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// The noise is bounded too, and every row of it says what goes on.
+func TestTheNoiseOfABenchIsBounded(t *testing.T) {
+	for _, bad := range []string{"0", "101", "-1"} {
+		if said := refused(t, nil, "bench", "-noisy", "-scale", bad); !strings.Contains(said, "-scale: want") {
+			t.Errorf("-scale %s: got %q, want it refused", bad, said)
+		}
+	}
+	for i, n := range noises(1) {
+		if n.Name == "" || (n.events == 0) != (i == 0) || (n.stall == 0) != (i == 0) {
+			t.Errorf("row %d is %+v", i, n)
+		}
+	}
+}
