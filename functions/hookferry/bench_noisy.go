@@ -161,7 +161,7 @@ func otherAccount(ctx context.Context, dir string, like *client) (*client, error
 // endpoints makes the healthy endpoint and those that are not.
 func (n noise) endpoints(ctx context.Context, healthy, noisy *client, url string) error {
 	add := func(c *client, path, typ string) error {
-		return c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{"name": path, "url": url + path, "event_types": []string{typ}}, nil)
+		return c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{"name": path, "url": url + path, "event_types": []string{typ}}, new(struct{}))
 	}
 	err := add(healthy, "/healthy", "order.paid")
 	for i := range n.stall {
@@ -198,7 +198,7 @@ func (n noise) make(ctx context.Context, c *client, begun chan struct{}) {
 		wg.Go(func() {
 			defer func() { <-gate }()
 			// One that is refused makes no noise, which shows in the table as quiet.
-			_ = c.call(ctx, "POST", "/api/v1/webhook-events", map[string]any{"type": n.typ(i), "data": map[string]any{"n": i}}, nil)
+			_ = c.call(ctx, "POST", "/api/v1/webhook-events", map[string]any{"type": n.typ(i), "data": map[string]any{"n": i}}, new(struct{}))
 		})
 		if i >= n.events/5 {
 			begin()
