@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,7 +109,7 @@ func (n noise) measure(ctx context.Context, tmp string) (row noisyRow, err error
 		return row, err
 	}
 	defer proc.kill()
-	healthy := &client{base: proc.API, key: relay.Secret(proc.Key), http: &http.Client{Timeout: 30 * time.Second}}
+	healthy := &noisyClient{base: proc.API, key: relay.Secret(proc.Key), http: &http.Client{Timeout: 30 * time.Second}}
 	noisy := healthy
 	if !n.own && n.events > 0 {
 		if noisy, err = otherAccount(ctx, dir, healthy); err != nil {
@@ -140,7 +141,7 @@ func (n noise) measure(ctx context.Context, tmp string) (row noisyRow, err error
 }
 
 // otherAccount makes another account on the relay's data folder.
-func otherAccount(ctx context.Context, dir string, like *client) (*client, error) {
+func otherAccount(ctx context.Context, dir string, like *noisyClient) (*noisyClient, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("this program's file: %w", err)
@@ -155,13 +156,13 @@ func otherAccount(ctx context.Context, dir string, like *client) (*client, error
 	if err := json.Unmarshal(out, &made); err != nil {
 		return nil, fmt.Errorf("make another account: %w", err)
 	}
-	return &client{base: like.base, key: relay.Secret(made.Key), http: like.http}, nil
+	return &noisyClient{base: like.base, key: relay.Secret(made.Key), http: like.http}, nil
 }
 
 // endpoints makes the healthy endpoint and those that are not.
-func (n noise) endpoints(ctx context.Context, healthy, noisy *client, url string) error {
-	add := func(c *client, path, typ string) error {
-		return c.call(ctx, "POST", "/api/v1/webhooks", map[string]any{"name": path, "url": url + path, "event_types": []string{typ}}, new(struct{}))
+func (n noise) endpoints(ctx context.Context, healthy, noisy *noisyClient, url string) error {
+	add := func(c *noisyClient, path, typ string) error {
+		return c.post(ctx, "/api/v1/webhooks", map[string]any{"name": path, "url": url + path, "event_types": []string{typ}}, new(struct{}))
 	}
 	err := add(healthy, "/healthy", "order.paid")
 	for i := range n.stall {
@@ -183,7 +184,7 @@ func (n noise) typ(i int) string {
 
 // make publishes the noise with 32 calls under way at a time, and closes begun once
 // a fifth of it is accepted.
-func (n noise) make(ctx context.Context, c *client, begun chan struct{}) {
+func (n noise) make(ctx context.Context, c *noisyClient, begun chan struct{}) {
 	var once sync.Once
 	begin := func() { once.Do(func() { close(begun) }) }
 	defer begin()
@@ -198,7 +199,7 @@ func (n noise) make(ctx context.Context, c *client, begun chan struct{}) {
 		wg.Go(func() {
 			defer func() { <-gate }()
 			// One that is refused makes no noise, which shows in the table as quiet.
-			_ = c.call(ctx, "POST", "/api/v1/webhook-events", map[string]any{"type": n.typ(i), "data": map[string]any{"n": i}}, new(struct{}))
+			_ = c.post(ctx, "/api/v1/webhook-events", map[string]any{"type": n.typ(i), "data": map[string]any{"n": i}}, new(struct{}))
 		})
 		if i >= n.events/5 {
 			begin()
@@ -208,7 +209,7 @@ func (n noise) make(ctx context.Context, c *client, begun chan struct{}) {
 
 // publishHealthy publishes the healthy endpoint's events, evenly paced, and returns
 // when each call began, by the event's id.
-func publishHealthy(ctx context.Context, c *client) (map[string]time.Time, error) {
+func publishHealthy(ctx context.Context, c *noisyClient) (map[string]time.Time, error) {
 	sent := make(map[string]time.Time, noisyEvents)
 	var mu sync.Mutex
 	var errs error
@@ -226,7 +227,7 @@ func publishHealthy(ctx context.Context, c *client) (map[string]time.Time, error
 			var ev struct {
 				ID string `json:"id"`
 			}
-			err := c.call(ctx, "POST", "/api/v1/webhook-events", map[string]any{"type": "order.paid", "data": map[string]any{"n": i}}, &ev)
+			err := c.post(ctx, "/api/v1/webhook-events", map[string]any{"type": "order.paid", "data": map[string]any{"n": i}}, &ev)
 			mu.Lock()
 			defer mu.Unlock()
 			errs = errors.Join(errs, err)
@@ -235,6 +236,40 @@ func publishHealthy(ctx context.Context, c *client) (map[string]time.Time, error
 	}
 	wg.Wait()
 	return sent, errs
+}
+
+// A noisyClient calls a relay's management API as one account.
+type noisyClient struct {
+	base string
+	key  relay.Secret
+	http *http.Client
+}
+
+// post makes a call and reads the answer into answer.
+func (c *noisyClient) post(ctx context.Context, path string, body, answer any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("POST %s: %w", path, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(b))
+	if err != nil {
+		return fmt.Errorf("POST %s: %w", path, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("POST %s: %w", path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("POST %s: answered %d: %s", path, resp.StatusCode, b)
+	}
+	return json.Unmarshal(b, answer)
 }
 
 // A noisyDestination answers the healthy endpoint at once, and the others as
