@@ -205,7 +205,7 @@ func (w *work) make(ctx context.Context, j job, ep relay.Endpoint, found bool) (
 		return a, nil, nil
 	}
 	if stop, err := w.cancelled(ctx, j, &a); stop || err != nil {
-		return a, stop, err
+		return a, nil, err
 	}
 	body, err := j.ev.bodies.in(ep.Format)
 	if errors.Is(err, errFormat) {
