@@ -52,6 +52,10 @@ func frozen() map[string]relay.Message {
 			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, NotBefore: at.Add(time.Minute), GiveUpAt: giveUp, Account: "acct_frozen",
 			Ref: keyed.Ref(), EndpointID: "whend_frozen", Run: 2, Number: 3,
 		},
+		"v1-attempt-early.json": {
+			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at.Add(time.Hour), NotBefore: at.Add(time.Second), Early: true, GiveUpAt: giveUp, Account: "acct_frozen",
+			Ref: keyed.Ref(), EndpointID: "whend_frozen", Run: 2, Number: 3,
+		},
 		"v1-record-sent.json": {Kind: relay.MessageRecord, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Attempt: &sent},
 		"v1-attempt.json": {
 			Kind: relay.MessageAttempt, MID: "MIDFROZEN", DueAt: at, GiveUpAt: giveUp, Account: "acct_frozen", Ref: ref,
