@@ -26,6 +26,7 @@ type benchPlan struct {
 	Rate        int    `json:"rate,omitempty"` // a second; 0: as fast as answers come
 	Ingest      string `json:"ingest"`
 	dir         string
+	target      benchTarget
 }
 
 // A measured is what became of one run. Latencies count from when a call was to
@@ -41,6 +42,8 @@ type measured struct {
 	Repeats      int     `json:"repeats"`            // deliveries of what had been delivered
 	CPU          float64 `json:"cpu_s_per_1000"`     // user and system, start and stop included
 	Memory       int64   `json:"peak_rss,omitempty"` // bytes; 0: the system does not say
+
+	Machine machineSpeed `json:"machine"` // just before
 }
 
 func benchCommand(p program) *cobra.Command {
@@ -54,11 +57,16 @@ counts from when a call was to begin until its event is at the destination.
 
 Machines differ and their speed drifts. So the same events then go through a bare
 program, in a process of its own too, that signs and forwards them and stores
-nothing: compare the ratios, and run it more than once.`,
+nothing: compare the ratios, and run it more than once. Beside each run stands how
+fast the machine was just before.
+
+With -target the same load goes to another system's publish call, which delivers
+to the address that -listen names.`,
 		"hookferry bench                      # 10,000 events as fast as they are taken",
 		"hookferry bench -rate 100 -n 2000    # 100 a second, for latency",
 		"hookferry bench -ingest rivya        # signed calls of a provider",
 		"hookferry bench -noisy               # beside others that hang and fail; some minutes",
+		"hookferry bench -target http://127.0.0.1:3333/publish -template body.json -secret-file secret -pid 123",
 		"LOG_LEVEL=info hookferry bench       # with the log lines of a relay in use")
 	fs := c.Flags()
 	var plan benchPlan
@@ -68,6 +76,7 @@ nothing: compare the ratios, and run it more than once.`,
 	fs.IntVar(&plan.Rate, "rate", 0, "calls a `second`, evenly paced (0: as fast as they are answered)")
 	fs.StringVar(&plan.Ingest, "ingest", "publish", "publish: POST /api/v1/webhook-events; rivya: signed calls to a source")
 	fs.StringVar(&plan.dir, "dir", "", "`DIR` to make the temporary data folder in, to measure its disk (default: the system's)")
+	plan.target.flags(fs)
 	asJSON := fs.Bool("json", false, "print one line of JSON")
 	noisy := fs.Bool("noisy", false, "the delay of a healthy endpoint's events beside others that hang and fail")
 	scale := fs.Int("scale", 1, "with -noisy: a `fraction` of the noise, 1 for all of it, 10 for a tenth")
@@ -88,27 +97,52 @@ func runBench(ctx context.Context, p program, plan benchPlan, asJSON bool) error
 	if err := plan.check(); err != nil {
 		return err
 	}
-	load := newLoad(plan)
-	relay, err := load.throughRelay(ctx, p)
+	relay, bare, err := plan.measure(ctx, p)
 	if err != nil {
-		return fmt.Errorf("through the relay: %w", err)
-	}
-	bare, err := load.throughBare(ctx, p)
-	if err != nil {
-		return fmt.Errorf("through the bare program: %w", err)
+		return err
 	}
 	if asJSON {
 		return printJSON(p.out, struct {
 			benchPlan
+			benchTarget
 			Relay measured `json:"relay"`
 			Bare  measured `json:"bare"`
 			Ratio float64  `json:"cpu_ratio"`
-		}{plan, relay, bare, relay.CPU / bare.CPU})
+		}{plan, plan.target, relay, bare, relay.CPU / bare.CPU})
 	}
 	return plan.print(p.out, relay, bare)
 }
 
+// measure runs the load through the relay, or another system, and then through the
+// bare program, with the machine's speed before each.
+func (b benchPlan) measure(ctx context.Context, p program) (relay, bare measured, err error) {
+	load := newLoad(b)
+	through := func(what string, run func(context.Context, program) (measured, error)) (m measured, err error) {
+		speed, err := measureMachine(b.dir)
+		if err != nil {
+			return m, err
+		}
+		if m, err = run(ctx, p); err != nil {
+			return m, fmt.Errorf("through %s: %w", what, err)
+		}
+		m.Machine = speed
+		return m, nil
+	}
+	if b.target.URL != "" {
+		relay, err = through(b.target.URL, load.throughTarget)
+	} else {
+		relay, err = through("the relay", load.throughRelay)
+	}
+	if err == nil {
+		bare, err = through("the bare program", load.throughBare)
+	}
+	return relay, bare, err
+}
+
 func (b benchPlan) check() error {
+	if err := b.target.check(); err != nil {
+		return err
+	}
 	switch {
 	case b.Events < 1 || b.Events > maxBench:
 		return fmt.Errorf("-n: want 1 to %d events", maxBench)
@@ -147,7 +181,13 @@ func (b benchPlan) print(out io.Writer, relay, bare measured) error {
 	if relay.Memory > 0 {
 		row("peak memory, MiB", "%.0f", float64(relay.Memory)/(1<<20), float64(bare.Memory)/(1<<20))
 	}
+	row("HMAC of 1 KB before, µs", "%.2f", relay.Machine.HMAC, bare.Machine.HMAC)
+	row("a sync of the disk before, ms", "%.2f", relay.Machine.Sync, bare.Machine.Sync)
 	if err := w.Flush(); err != nil {
+		return err
+	}
+	if relay.CPU == 0 {
+		_, err := fmt.Fprintln(out, "\nIts CPU time is not known: name its processes with -pid.")
 		return err
 	}
 	_, err := fmt.Fprintf(out, "\nThe relay takes %.1f times the CPU of signing and forwarding alone.\n", relay.CPU/bare.CPU)

@@ -28,6 +28,7 @@ type load struct {
 	text []byte // what the events' data is cut from
 
 	secret relay.Secret // that signs the deliveries
+	scheme string       // how: rivya, standard, none
 	began  []time.Time  // when each event's call was to begin
 	took   []atomic.Int64
 	left   chan struct{} // closed when every event is here
@@ -82,7 +83,7 @@ func (l *load) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := r.Header
-	if err := signature.VerifyRivya(h.Get("Rivya-Webhook-Signature"), h.Get("Rivya-Webhook-Timestamp"), body, now, l.secret); err != nil {
+	if err := l.verify(h, body, now); err != nil {
 		l.fail("a delivery's signature is wrong: " + err.Error())
 	}
 	if !l.took[i].CompareAndSwap(0, max(1, int64(now.Sub(l.began[i])))) {
@@ -97,6 +98,16 @@ func (l *load) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.arrived.Add(1) == int64(l.Events) {
 		close(l.left)
 	}
+}
+
+func (l *load) verify(h http.Header, body []byte, now time.Time) error {
+	switch l.scheme {
+	case "none":
+		return nil
+	case "standard":
+		return signature.VerifyStandard(h.Get("Webhook-Id"), h.Get("Webhook-Signature"), h.Get("Webhook-Timestamp"), body, now, l.secret)
+	}
+	return signature.VerifyRivya(h.Get("Rivya-Webhook-Signature"), h.Get("Rivya-Webhook-Timestamp"), body, now, l.secret)
 }
 
 func (l *load) fail(why string) { l.wrong.CompareAndSwap(nil, &why) }

@@ -26,13 +26,13 @@ import (
 )
 
 // reset begins a run and starts its destination; secret signs what arrives.
-func (l *load) reset(ctx context.Context) (url string, stop func(), err error) {
+func (l *load) reset(ctx context.Context, addr string) (url string, stop func(), err error) {
 	l.began, l.took = make([]time.Time, l.Events), make([]atomic.Int64, l.Events)
 	l.left = make(chan struct{})
 	for _, n := range []*atomic.Int64{&l.arrived, &l.repeats, &l.answered, &l.last} {
 		n.Store(0)
 	}
-	ln, err := listenLoopback(ctx, "127.0.0.1:0")
+	ln, err := listenLoopback(ctx, addr)
 	if err != nil {
 		return "", nil, err
 	}
@@ -48,7 +48,7 @@ func (l *load) throughRelay(ctx context.Context, p program) (m measured, err err
 		return m, fmt.Errorf("temporary data folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	url, stop, err := l.reset(ctx)
+	url, stop, err := l.reset(ctx, "127.0.0.1:0")
 	if err != nil {
 		return m, err
 	}
@@ -87,12 +87,12 @@ func (l *load) throughRelay(ctx context.Context, p program) (m measured, err err
 
 // throughBare runs the load through the program that only signs and forwards.
 func (l *load) throughBare(ctx context.Context, p program) (m measured, err error) {
-	url, stop, err := l.reset(ctx)
+	url, stop, err := l.reset(ctx, "127.0.0.1:0")
 	if err != nil {
 		return m, err
 	}
 	defer stop()
-	l.secret = relay.NewSigningSecret()
+	l.secret, l.scheme = relay.NewSigningSecret(), "rivya"
 	proc, err := startSelf(ctx, nil, bareName, "-to", url, "-secret", l.secret.Reveal())
 	if err != nil {
 		return m, err
