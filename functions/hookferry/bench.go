@@ -66,7 +66,7 @@ to the address that -listen names.`,
 		"hookferry bench -rate 100 -n 2000    # 100 a second, for latency",
 		"hookferry bench -ingest rivya        # signed calls of a provider",
 		"hookferry bench -noisy               # beside others that hang and fail; some minutes",
-		"hookferry bench -target http://127.0.0.1:3333/publish -template body.json -secret-file secret -pid 123",
+		"hookferry bench -target http://127.0.0.1:3333/publish -template body.json -pid 123",
 		"LOG_LEVEL=info hookferry bench       # with the log lines of a relay in use")
 	fs := c.Flags()
 	var plan benchPlan

@@ -27,6 +27,7 @@ import (
 	"hookferry/shared/relay"
 	"hookferry/shared/seal"
 	"hookferry/shared/sivi"
+	"hookferry/shared/sqlite"
 	"hookferry/shared/telemetry"
 )
 
@@ -87,15 +88,16 @@ func newMeasuredNode(cfg config.Config, b backend, keys *seal.Keyring, logger, a
 		usage = cache.WrapUsage(counts, cache.TTL, time.Now)
 	}
 	n.refusals = receiver.NewRefusals(n.store)
+	payload := payloadFor(b.store)
 	ingest := receiver.New(receiver.Config{
-		Refusals: n.refusals, Usage: usage, Limit: cfg.AccountLimit.Times(2),
+		Refusals: n.refusals, Payload: payload, Usage: usage, Limit: cfg.AccountLimit.Times(2),
 		Sources: n.store, Events: b.events, Keys: keys, PublicURL: cfg.PublicURL, Bodies: receiver.NewBodies(n.bounds.Bodies), Now: time.Now, Log: n.log,
 	})
 	manage := api.New(api.Config{
 		Usage: usage, Limit: cfg.AccountLimit,
 		Store: n.store, Events: b.events, Retries: b.retries, Keys: keys, URLs: policy, PublicURL: cfg.PublicURL,
 		EndpointLimit: cfg.EndpointLimit, FailingAfter: cfg.FailingAfter, ExpectFirst: cfg.ExpectFirst, ExpectGiveUp: cfg.ExpectGiveUp,
-		Now: time.Now, Log: n.log, Audit: audit,
+		Payload: payload, Now: time.Now, Log: n.log, Audit: audit,
 	})
 	alive := &health{store: b.store, queues: map[string]relay.DeadLetters{"events": b.events, "retries": b.retries}}
 	pages := console.Handler(manage)
@@ -111,6 +113,15 @@ func newMeasuredNode(cfg config.Config, b backend, keys *seal.Keyring, logger, a
 		}
 	})
 	return n
+}
+
+// payloadFor returns how the bodies of events are kept: a disk of our own has the
+// room for them as they are.
+func payloadFor(store relay.Store) func([]byte) relay.Payload {
+	if _, ok := store.(*sqlite.DB); ok {
+		return relay.StorePayload
+	}
+	return relay.NewPayload
 }
 
 // run serves on ln and works on the queues until ctx ends, then stops cleanly:

@@ -51,6 +51,10 @@ type Config struct {
 	// time; 0: 24 hours.
 	ExpectFirst, ExpectGiveUp time.Duration
 
+	// Payload makes the body of an event what is kept of it; nil: relay.NewPayload,
+	// which deflates it.
+	Payload func([]byte) relay.Payload
+
 	// Log takes a line for each refused and each failed call.
 	Log *telemetry.Log
 	// Audit takes a line at INFO for each management write: request_id, account,
@@ -152,6 +156,9 @@ func newServer(cfg Config) *server {
 	}
 	if cfg.FailingAfter == 0 {
 		cfg.FailingAfter = 120 * time.Hour
+	}
+	if cfg.Payload == nil {
+		cfg.Payload = relay.NewPayload
 	}
 	if cfg.ExpectFirst == 0 {
 		cfg.ExpectFirst = 10 * time.Minute

@@ -98,7 +98,7 @@ func (s *server) testEndpoint(c *call) (answer, error) {
 	if ev.Format == relay.FormatVerbatim {
 		ev.Format = relay.FormatRivya // a test has no bytes that came in
 	}
-	ev.Payload = relay.NewPayload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
+	ev.Payload = s.Payload(events.TestBody(ev.Format, ev.ID, ev.CreatedAt))
 	ans, err := s.accept(c, ev)
 	if err == nil {
 		s.audit(c, "endpoint.test", ep.ID)

@@ -233,7 +233,7 @@ func (s *server) publishEvent(c *call) (answer, error) {
 	// A repeat sends the same event again, for the first may have been lost, and
 	// the dispatcher drops what it has.
 	ev.ID, ev.CreatedAt = m.id, m.at
-	ev.Payload = relay.NewPayload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
+	ev.Payload = s.Payload(events.Body(ev.ID, ev.Type, ev.CreatedAt, data))
 	return s.accept(c, ev)
 }
 

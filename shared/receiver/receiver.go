@@ -72,8 +72,11 @@ type Config struct {
 	Limit relay.Usage
 	// Refusals counts the refused calls of each source; nil: nobody does.
 	Refusals *Refusals
-	Now      func() time.Time
-	Log      *telemetry.Log // nil: none
+	// Payload makes the body of an event what is kept of it; nil: relay.NewPayload,
+	// which deflates it.
+	Payload func([]byte) relay.Payload
+	Now     func() time.Time
+	Log     *telemetry.Log // nil: none
 }
 
 // Bounds of what is waited for, so that a caller always gets an answer before
@@ -84,7 +87,12 @@ const (
 )
 
 // New returns the handler of everything under /in/. It is safe for concurrent use.
-func New(c Config) http.Handler { return &receiver{Config: c} }
+func New(c Config) http.Handler {
+	if c.Payload == nil {
+		c.Payload = relay.NewPayload
+	}
+	return &receiver{Config: c}
+}
 
 type receiver struct {
 	Config

@@ -69,7 +69,7 @@ func (rc *receiver) byRecipe(w http.ResponseWriter, r *http.Request, c *call, sr
 	}
 	got.Event = relay.Event{
 		ID: res.ID, Type: res.Type, Subject: res.Subject, Key: relay.EventKey(src.ID, res.ID),
-		Format: relay.FormatVerbatim, VerifiedBy: relay.VerifiedBySignature, Payload: relay.NewPayload(body),
+		Format: relay.FormatVerbatim, VerifiedBy: relay.VerifiedBySignature, Payload: rc.Payload(body),
 	}
 	if res.Generation != "" {
 		got.Format = relay.Format(res.Generation)

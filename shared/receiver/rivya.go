@@ -52,7 +52,7 @@ func (rc *receiver) rivya(w http.ResponseWriter, r *http.Request, c *call, src r
 	}
 	return relay.Event{
 		ID: id, Type: typ, Format: relay.FormatRivya, VerifiedBy: relay.VerifiedBySignature,
-		Test: typ == relay.TypeTest, Payload: relay.NewPayload(body), Subject: generationID(body),
+		Test: typ == relay.TypeTest, Payload: rc.Payload(body), Subject: generationID(body),
 	}, done, nil
 }
 

@@ -23,7 +23,7 @@ func (rc *receiver) sivi(w http.ResponseWriter, r *http.Request, c *call, src re
 	}
 	ev = relay.Event{
 		ID: sivi.EventID(src.ID, said, body), Type: said.Type, Format: relay.FormatSivi,
-		VerifiedBy: relay.VerifiedByToken, Payload: relay.NewPayload(body),
+		VerifiedBy: relay.VerifiedByToken, Payload: rc.Payload(body),
 	}
 	if relay.ValidSubject(said.RequestID) {
 		ev.Subject = said.RequestID
