@@ -2,7 +2,8 @@
 // calls, connections, and bytes of bodies. Everything follows from the process's
 // own limits, in one table, so that no part takes what another was promised:
 //
-//	files kept free       for the database, its readers, logs and the resolver
+//	files of the database its writer and readers, the log and the lock
+//	files kept free       for logs, keys, listeners, a backup and the resolver
 //	calls in flight       each has a connection, and now and then a resolver's socket
 //	connections taken     from providers and clients
 //	idle connections out  kept for the next call of the same account
@@ -23,8 +24,16 @@ const (
 	// MinFiles is the least number of files that a process can work with.
 	MinFiles = 96
 
-	// reserved is how many files are kept free.
-	reserved = 48
+	// MaxReaders is how many connections read the database of one node at a time.
+	MaxReaders = 4
+	// DatabaseFiles is how many files it has open then: each connection, and the one
+	// that writes, the database, its log and their index; and the log to sync it, the
+	// lock, and a folder now and then.
+	DatabaseFiles = 3*(MaxReaders+1) + 3
+
+	// reserved is how many files are kept from the shares: those of the database, and
+	// thirty that are free.
+	reserved = DatabaseFiles + 30
 
 	// The bodies in hand take a sixteenth of the memory, within these bounds. The
 	// least is what 16 sources need to send the largest event at the same time.

@@ -13,7 +13,7 @@ import (
 // there is little to write nothing is waited for.
 const (
 	busyGroup = 4
-	gather    = time.Millisecond
+	gather    = 300 * time.Microsecond
 )
 
 func (w *writer) loop() {

@@ -38,6 +38,7 @@ import (
 	"sync"
 	"time"
 
+	"hookferry/shared/bounds"
 	"hookferry/shared/relay"
 )
 
@@ -150,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 // in WAL mode neither wait for it nor hold it up.
 func (db *DB) connect(path string) error {
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
-	w, err := openConn(path, "mode=rw", busy, "cache_size(-32000)", "temp_store(MEMORY)")
+	w, err := openConn(path, "mode=rw", busy, "cache_size(-12000)", "temp_store(MEMORY)")
 	if err != nil {
 		return err
 	}
@@ -164,10 +165,10 @@ func (db *DB) connect(path string) error {
 		pages, logSize)); err != nil {
 		return errors.Join(err, w.close())
 	}
-	readers := max(2, min(4, runtime.GOMAXPROCS(0)))
+	readers := max(2, min(bounds.MaxReaders, runtime.GOMAXPROCS(0)))
 	db.readers = make(chan *conn, readers)
 	for range readers {
-		r, err := openConn(path, "mode=rw", busy, "query_only(1)", "cache_size(-8000)", "temp_store(MEMORY)")
+		r, err := openConn(path, "mode=rw", busy, "query_only(1)", "cache_size(-3000)", "temp_store(MEMORY)")
 		if err != nil {
 			close(db.readers)
 			for r := range db.readers {
