@@ -80,6 +80,18 @@ func (s *stack) addDashboard() {
 	heading("## Whose endpoint?")
 	row(s.table25(queries[0], 12), s.table25(queries[1], 12))
 
+	s.addLateness(heading, row)
+
+	heading("## What does it cost? Dollars an hour at list price; infra/README.md has the whole model")
+	row(
+		graph("Dollars an hour by part", 12, s.costs()...),
+		graph("Table: units a minute", 6, s.tableMetric("ConsumedWriteCapacityUnits"), s.tableMetric("ConsumedReadCapacityUnits")),
+		graph("Function time, ms", 6, s.lambda("receiver", "Duration").stat("p99"), s.lambda("api", "Duration").stat("p99"), s.lambda("dispatcher", "Duration").stat("p99")),
+	)
+}
+
+// addLateness lays out how late retries are, and what they wait for.
+func (s *stack) addLateness(heading func(string), row func(...awscloudwatch.IWidget)) {
 	heading("## How late are retries?")
 	row(
 		graph("Retries: start after due time, ms", 8,
@@ -97,13 +109,6 @@ func (s *stack) addDashboard() {
 		graph("Functions at once", 8,
 			s.lambda("receiver", "ConcurrentExecutions").stat("Maximum"), s.lambda("api", "ConcurrentExecutions").stat("Maximum"),
 			s.lambda("dispatcher", "ConcurrentExecutions").stat("Maximum")),
-	)
-
-	heading("## What does it cost? Dollars an hour at list price; infra/README.md has the whole model")
-	row(
-		graph("Dollars an hour by part", 12, s.costs()...),
-		graph("Table: units a minute", 6, s.tableMetric("ConsumedWriteCapacityUnits"), s.tableMetric("ConsumedReadCapacityUnits")),
-		graph("Function time, ms", 6, s.lambda("receiver", "Duration").stat("p99"), s.lambda("api", "Duration").stat("p99"), s.lambda("dispatcher", "Duration").stat("p99")),
 	)
 }
 
