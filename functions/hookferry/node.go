@@ -127,16 +127,7 @@ func payloadFor(store relay.Store) func([]byte) relay.Payload {
 // run serves on ln and works on the queues until ctx ends, then stops cleanly:
 // no new call, no new message, what is under way is finished.
 func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) error {
-	srv := &http.Server{
-		Handler:           n.handler,
-		ReadHeaderTimeout: bounds.NodeHeaders,
-		ReadTimeout:       bounds.NodeRead,
-		WriteTimeout:      bounds.NodeWrite,
-		IdleTimeout:       bounds.NodeIdle,
-		MaxHeaderBytes:    16 << 10,
-		ConnState:         newConnLimit(n.bounds.Connections, n.log).note,
-		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-	}
+	srv := n.server()
 	work, stopWork := context.WithCancel(ctx)
 	defer stopWork()
 	failed := make(chan error, 4)
@@ -196,6 +187,20 @@ func (n *node) run(ctx context.Context, ln net.Listener, ready func() error) err
 		n.logger.Info("stopped")
 	}
 	return err
+}
+
+// server returns the HTTP server of the node, with its bounds.
+func (n *node) server() *http.Server {
+	return &http.Server{
+		Handler:           n.handler,
+		ReadHeaderTimeout: bounds.NodeHeaders,
+		ReadTimeout:       bounds.NodeRead,
+		WriteTimeout:      bounds.NodeWrite,
+		IdleTimeout:       bounds.NodeIdle,
+		MaxHeaderBytes:    16 << 10,
+		ConnState:         newConnLimit(n.bounds.Connections, n.log).note,
+		ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
+	}
 }
 
 // flush writes what is counted and not yet written.
