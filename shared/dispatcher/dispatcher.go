@@ -192,6 +192,7 @@ func (d *Dispatcher) Handle(ctx context.Context, lane relay.Queue, batch []relay
 	for i, it := range ready {
 		atOnce(&wg, i == len(ready)-1, func() {
 			defer w.retries.leave()
+			ctx := relay.ForMessage(ctx, it.ID)
 			err := w.guard(func() error { return w.act(ctx, it) })
 			if p, ok := onlyPoison(err); ok {
 				err = w.bury(ctx, it.Received, p.err)

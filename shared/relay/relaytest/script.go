@@ -75,8 +75,8 @@ func (s *Script) choose(name string) bool {
 }
 
 // take waits until it is the turn of a call.
-func (s *Script) take(name string) {
-	t := &turn{name, make(chan struct{})}
+func (s *Script) take(ctx context.Context, name string) {
+	t := &turn{name + " for " + relay.MessageOf(ctx), make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, t)
 	s.mu.Unlock()
@@ -125,8 +125,8 @@ func (s *Script) next() *turn {
 
 // ports returns the ports with a turn before each call.
 func (s *Script) ports(p Ports) Ports {
-	p.Store = Intercept(p.Store, func(_ context.Context, c Call, do func() error) error {
-		s.take(c.Op + " " + c.About)
+	p.Store = Intercept(p.Store, func(ctx context.Context, c Call, do func() error) error {
+		s.take(ctx, c.Op+" "+c.About)
 		return do()
 	})
 	p.Events, p.Retries = turnQueue{p.Events, s, "events"}, turnQueue{p.Retries, s, "retries"}
@@ -144,22 +144,22 @@ func (q turnQueue) Send(ctx context.Context, msgs ...relay.Outgoing) error {
 	for i, m := range msgs {
 		names[i] = about(m.Body)
 	}
-	q.s.take(q.name + " send " + strings.Join(names, ","))
+	q.s.take(ctx, q.name+" send "+strings.Join(names, ","))
 	return q.Queue.Send(ctx, msgs...)
 }
 
 func (q turnQueue) Delete(ctx context.Context, msgs ...relay.Received) error {
-	q.s.take(q.name + " delete")
+	q.s.take(ctx, q.name+" delete")
 	return q.Queue.Delete(ctx, msgs...)
 }
 
 func (q turnQueue) Hide(ctx context.Context, msg relay.Received, d time.Duration) error {
-	q.s.take(q.name + " hide " + about(msg.Body))
+	q.s.take(ctx, q.name+" hide "+about(msg.Body))
 	return q.Queue.Hide(ctx, msg, d)
 }
 
 func (q turnQueue) Bury(ctx context.Context, msg relay.Received, reason string) error {
-	q.s.take(q.name + " bury " + about(msg.Body))
+	q.s.take(ctx, q.name+" bury "+about(msg.Body))
 	return q.Queue.Bury(ctx, msg, reason)
 }
 
@@ -169,7 +169,7 @@ type Caller struct{ World *World }
 // Do makes one call.
 func (c Caller) Do(r *http.Request) (*http.Response, error) {
 	if s := c.World.cfg.Script; s != nil {
-		s.take("call " + r.URL.Path + " " + r.Header.Get("Rivya-Webhook-Id") + " " + r.Header.Get("Rivya-Webhook-Attempt"))
+		s.take(r.Context(), "call "+r.URL.Path+" "+r.Header.Get("Rivya-Webhook-Id")+" "+r.Header.Get("Rivya-Webhook-Attempt"))
 	}
 	p, retryAfter, err := c.World.called(r)
 	if err == nil && p.status == 0 {
