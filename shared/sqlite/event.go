@@ -148,9 +148,10 @@ func (db *DB) ConfirmEvent(ctx context.Context, ref relay.EventRef, claimed time
 	}), "confirm event %s", ref.ID)
 }
 
-// Event implements relay.Store; it is always consistent.
+// Event implements relay.Store; it is always consistent: the event and its runs as
+// they were at one moment.
 func (db *DB) Event(ctx context.Context, account, key string, _ bool) (e relay.EventRecord, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.snapshot(ctx, func(c *conn) error {
 		e, err = db.readEvent(c, account, key)
 		return err
 	})

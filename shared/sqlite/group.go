@@ -99,7 +99,8 @@ func (w *writer) group(first *op) {
 		}
 		if i == len(group)-1 && len(group) < maxGroup {
 			if o := w.next(); o != nil {
-				group = append(group, o)
+				// What was left for later before it was asked for comes before it.
+				group = append(append(group, w.takeBehind()...), o)
 			}
 		}
 	}
