@@ -46,8 +46,8 @@ func (s *Store) replayItem(r relay.Replay) item {
 // CreateReplay implements relay.Store.
 func (s *Store) CreateReplay(ctx context.Context, r relay.Replay) error {
 	r.Version = 1
-	// First what finds it: a crash between leaves a row of nothing, which is
-	// removed when it is come upon.
+	// First what finds it: a crash between leaves a row of nothing, which
+	// is passed over and expires.
 	row := newItem(unfinishedKey(r.Account, r.ID))
 	row.setExpiry(r.CreatedAt.Add(s.retention))
 	if r.Unfinished() {
@@ -98,7 +98,7 @@ func (s *Store) UpdateReplay(ctx context.Context, r relay.Replay) error {
 	case err != nil:
 		return fmt.Errorf("update replay %s: %w", r.ID, err)
 	case ok && !r.Unfinished():
-		// Best effort: who comes upon the row of a replay that has ended removes it.
+		// Best effort: a row that stays is passed over, and expires with the replay.
 		_ = s.remove(ctx, unfinishedKey(r.Account, r.ID))
 		return nil
 	case ok:
@@ -161,11 +161,8 @@ func (s *Store) UnfinishedReplays(ctx context.Context, p relay.Page) ([]relay.Re
 		}
 		account := strings.TrimPrefix(k.pk, "Y#")
 		r := replayOf(account, it)
-		switch {
-		case !s.expired(it) && r.Unfinished():
+		if !s.expired(it) && r.Unfinished() {
 			replays = append(replays, r)
-		case it != nil: // one that is not there may be about to be put
-			_ = s.remove(ctx, unfinishedKey(account, k.sk))
 		}
 	}
 	return replays, next, nil

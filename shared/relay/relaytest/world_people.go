@@ -268,7 +268,7 @@ func (w *World) replay(ctx context.Context) {
 			w.hurried = map[string]time.Time{}
 		}
 		if _, ok := w.hurried[id]; !ok {
-			w.hurried[id] = now
+			w.hurried[id] = relay.Millis(now) // as an attempt's time is kept
 		}
 		w.mu.Unlock()
 	}
