@@ -289,6 +289,9 @@ func (w *town) audit(t *testing.T, g *register) (l ledger, deliveries, twice int
 			t.Fatal(err)
 		}
 		for _, ev := range evs {
+			if strings.HasPrefix(ev.Type, "endpoint.") {
+				continue // what the relay itself says of an endpoint that is slow here
+			}
 			kind, accepted := g.accepted[ev.ID]
 			switch {
 			case !accepted:
