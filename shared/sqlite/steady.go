@@ -34,9 +34,9 @@ func newSteadyClock(wall func() time.Time) *steadyClock {
 
 func (s *steadyClock) now() time.Time {
 	wall := s.wall()
-	passed := s.passed(wall)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	passed := s.passed(wall)
 	at := wall
 	if on := s.at.Add(passed - s.when); on.After(at) {
 		at = on

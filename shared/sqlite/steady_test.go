@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,16 +13,21 @@ import (
 )
 
 // A wrongClock is a wall clock that is set about, beside the time that has passed.
-type wrongClock struct {
-	passed time.Duration
-	off    time.Duration
+type wrongClock struct{ passed, off atomic.Int64 }
+
+func (w *wrongClock) now() time.Time {
+	return relaytest.Start.Add(time.Duration(w.passed.Load() + w.off.Load()))
 }
 
-func (w *wrongClock) now() time.Time { return relaytest.Start.Add(w.passed + w.off) }
+func (w *wrongClock) pass(d time.Duration) { w.passed.Add(int64(d)) }
+
+func (w *wrongClock) set(off time.Duration) { w.off.Store(int64(off)) }
 
 // on makes the clock that of an open file.
 func (w *wrongClock) on(db *DB) *DB {
-	db.steady.passed = func(time.Time) time.Duration { return w.passed }
+	db.steady.mu.Lock()
+	defer db.steady.mu.Unlock()
+	db.steady.passed = func(time.Time) time.Duration { return time.Duration(w.passed.Load()) }
 	return db
 }
 
@@ -52,14 +58,14 @@ func TestWhatIsHiddenComesInTimeWhateverTheClockDoes(t *testing.T) {
 				clock := &wrongClock{}
 				q := clock.on(open(t, Config{Now: clock.now, Exclusive: true})).Queue("events")
 				receive(t, q, time.Minute)
-				clock.off = ahead
+				clock.set(ahead)
 				hide(t, q)
-				clock.off = 0
-				clock.passed += 59 * time.Second
+				clock.set(0)
+				clock.pass(59 * time.Second)
 				if got := received(t, q); len(got) > 0 {
 					t.Errorf("%v ahead: received a second before its time", ahead)
 				}
-				clock.passed += time.Second
+				clock.pass(time.Second)
 				if got := received(t, q); !slices.Equal(got, []string{"x"}) {
 					t.Errorf("%v ahead: received %q a minute later, want it", ahead, got)
 				}
@@ -73,7 +79,8 @@ func TestWhatIsHiddenComesInTimeWhateverTheClockDoes(t *testing.T) {
 func TestWhatAWrongClockHasHiddenComesAfterARestart(t *testing.T) {
 	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
 		t.Run(name, func(t *testing.T) {
-			clock := &wrongClock{off: 24 * time.Hour}
+			clock := &wrongClock{}
+			clock.set(24 * time.Hour)
 			path := filepath.Join(t.TempDir(), "hookferry.db")
 			db, err := Open(t.Context(), Config{Path: path, Now: clock.now, Exclusive: true})
 			if err != nil {
@@ -102,16 +109,16 @@ func TestWhatAWrongClockHasHiddenComesAfterARestart(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			clock.off = 0
+			clock.set(0)
 			q = clock.on(open(t, Config{Path: path, Now: clock.now, Exclusive: true})).Queue("events")
 			if got := received(t, q); len(got) > 0 {
 				t.Errorf("received %q at once", got)
 			}
-			clock.passed += 5 * time.Minute
+			clock.pass(5 * time.Minute)
 			if got := received(t, q); !slices.Equal(got, []string{"hidden"}) {
 				t.Errorf("received %q after 5 minutes, want what was hidden for 5", got)
 			}
-			clock.passed += 5 * time.Minute
+			clock.pass(5 * time.Minute)
 			if got := received(t, q); !slices.Equal(got, []string{"delayed"}) {
 				t.Errorf("received %q after 10 minutes, want what was delayed for 10", got)
 			}

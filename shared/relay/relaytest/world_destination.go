@@ -149,6 +149,8 @@ func (w *World) posted(p *post) (retryAfter string) {
 // Verdict says how the provider answers the question about a request that
 // Confirmable was given: with the truth of it, or not at all.
 func (w *World) Verdict(request string) (isTrue, answers bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	e := w.events[request]
 	if e == nil {
 		return false, true
